@@ -1,0 +1,120 @@
+"""One feed as its poller holds it: cursor, tail, and the part that the last read would add."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ingest.cursors import Move, Position
+from ingest.tail import CONTEXT_TICKS, Reading, Tail
+from tickhub.core import digest
+from tickhub.core import ticks as tick_arrays
+from tickhub.core.batch import Part
+from tickhub.core.clock import HOUR_MS
+from tickhub.core.ticks import Int64s, Mask, Ticks
+
+
+@dataclass(slots=True)
+class FeedState:
+    """What a poller knows of one feed; times are in the terminal's clock."""
+
+    feed_id: int
+    symbol: str
+    begins_msc: int
+    position: Position | None
+    tail: Tail
+    # The terminal's last_error of the newest read, None where it worked, and whether a batch has told it.
+    error: tuple[int, str] | None = None
+    is_error_saved: bool = False
+
+    @property
+    def last_msc(self) -> int:
+        """Return the cursor's millisecond, or the feed's begin before its first tick."""
+        return self.position.last_msc if self.position else self.begins_msc
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """New rows of one feed, in order of capture, cut to fit into a batch."""
+
+    state: FeedState
+    ticks: Ticks
+    seq: Int64s
+    late: Mask
+    cursor_after: tuple[int, int]
+    missing: int
+
+    @property
+    def is_worth_saving(self) -> bool:
+        """Return whether the piece says anything: ticks, a changed history, or an error not told yet."""
+        return (
+            len(self.ticks) > 0 or self.missing > 0 or (self.state.error is not None and not self.state.is_error_saved)
+        )
+
+
+def failed_piece(state: FeedState) -> Piece:
+    """Make the piece of a feed whose read failed: no rows, the cursor untouched."""
+    none = np.zeros(0, dtype=np.int64)
+    before = (state.position.last_msc, state.position.taken) if state.position else (state.begins_msc, 0)
+    return Piece(state, tick_arrays.empty(), none, none.astype(bool), before, 0)
+
+
+def piece_of(state: FeedState, reading: Reading) -> Piece:
+    """Make a piece of a reading: rows behind the cursor are late."""
+    times = reading.new["time_msc"]
+    late = times < state.position.last_msc if state.position else np.zeros(len(times), dtype=bool)
+    return Piece(state, reading.new, reading.seq, late, _after(state, reading), reading.gone_count)
+
+
+def _after(state: FeedState, reading: Reading) -> tuple[int, int]:
+    """Return the cursor once the reading's rows are captured."""
+    before = (state.position.last_msc, state.position.taken) if state.position else (state.begins_msc, 0)
+    if len(reading.new) == 0:
+        return before
+    newest, seq = int(reading.new["time_msc"][-1]), int(reading.seq[-1])
+    return (newest, seq + 1) if newest >= before[0] else before
+
+
+def cut(piece: Piece, size: int) -> tuple[Piece, Piece]:
+    """Cut a piece in order: the first holds ``size`` rows."""
+    first, rest = piece.ticks[:size], piece.ticks[size:]
+    position = piece.state.position
+    newest, seq = int(first["time_msc"][-1]), int(piece.seq[size - 1])
+    is_behind = position is not None and newest < position.last_msc
+    after = (position.last_msc, position.taken) if position and is_behind else (newest, seq + 1)
+    return (
+        Piece(piece.state, first, piece.seq[:size], piece.late[:size], after, piece.missing),
+        Piece(piece.state, rest, piece.seq[size:], piece.late[size:], piece.cursor_after, 0),
+    )
+
+
+def part_of(piece: Piece, *, epoch_id: int, offset_ms: int, context: Ticks) -> Part:
+    """Describe a piece: counts, cursors and the digest of each UTC hour."""
+    position = piece.state.position
+    hours = (piece.ticks["time_msc"] - offset_ms) // HOUR_MS
+    return Part(
+        feed_id=piece.state.feed_id,
+        epoch_id=epoch_id,
+        offset_ms=offset_ms,
+        count=len(piece.ticks),
+        context_count=len(context),
+        cursor=(position.last_msc, position.taken) if position else None,
+        cursor_after=piece.cursor_after,
+        hours=digest.by_key(piece.ticks, hours, offset_ms=offset_ms),
+        missing=piece.missing,
+        error=piece.state.error,
+    )
+
+
+def move_of(piece: Piece, *, epoch_id: int) -> Move:
+    """Return the cursor's move for a piece."""
+    last_msc, taken = piece.cursor_after
+    version = piece.state.position.version if piece.state.position else None
+    return Move(piece.state.feed_id, epoch_id, last_msc, taken, version)
+
+
+def context_before(piece: Piece, sent: Ticks) -> Ticks:
+    """Return the last 64 rows captured before a piece, given the rows of this poll already sent."""
+    if len(piece.ticks) == 0:
+        return tick_arrays.empty()
+    context = piece.state.tail.context
+    return context if len(sent) == 0 else np.concatenate([context, sent])[-CONTEXT_TICKS:]

@@ -1,0 +1,242 @@
+"""The inbox: batches with their bytes, saved together with the cursors. Sole writer of ``batch``."""
+
+import datetime as dt
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from django.db import connection, transaction
+from django.db.models import Min
+
+from ingest import cursors, leases, payloads
+from ingest.models import Batch as BatchRow
+from ingest.payloads import Payload
+from tickhub.core import batch as core_batch
+from tickhub.core import digest
+from tickhub.core import ticks as tick_arrays
+from tickhub.core.batch import Batch, Part
+from tickhub.core.clock import HOUR_MS
+from tickhub.core.errors import PermanentError, TickhubError
+from tickhub.core.ticks import Ticks
+
+
+class BatchUnavailable(TickhubError):
+    """The batch is done already, or another worker holds it."""
+
+
+class BatchCorrupt(PermanentError):
+    """The batch's bytes do not match what was declared at capture."""
+
+    def __init__(self, message: str, *, batch_id: int) -> None:
+        super().__init__(message)
+        self.batch_id = batch_id
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """A batch before it is saved; ``payload`` is in the terminal's clock, ``poll_msc`` in UTC."""
+
+    source_id: int
+    poll_msc: int
+    parts: tuple[Part, ...]
+    payload: Payload
+    first_msc: int | None
+    last_msc: int | None
+
+
+def save(
+    capture: Capture,
+    *,
+    lease: leases.Held,
+    moves: list[cursors.Move],
+    now: dt.datetime,
+    publish_again_ms: int,
+) -> int:
+    """Commit a batch with its cursors, or nothing; return its id.
+
+    :raises leases.LeaseLost: if this poller was replaced
+    :raises cursors.CursorMoved: if a cursor is not where it was read
+    """
+    captured_on = now.date()
+    payloads.ensure_partition(captured_on)
+    with transaction.atomic(durable=True):
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "INSERT INTO ingest_batch (source_id, status, poll_msc, captured_on, tick_count, first_msc, last_msc,"
+                " parts, publish_count, next_publish_at, failure)"
+                " VALUES (%s, 'WAITING', %s, %s, %s, %s, %s, %s::jsonb, 0,"
+                " clock_timestamp() + %s * interval '1 ms', '') RETURNING id",
+                [
+                    capture.source_id,
+                    capture.poll_msc,
+                    captured_on,
+                    sum(part.count for part in capture.parts),
+                    capture.first_msc,
+                    capture.last_msc,
+                    json.dumps([part.as_json() for part in capture.parts]),
+                    publish_again_ms,
+                ],
+            )
+            batch_id: int = cursor.fetchone()[0]
+        payloads.insert(batch_id=batch_id, captured_on=captured_on, payload=capture.payload)
+        cursors.move(moves, batch_id=batch_id)
+        leases.renew(lease)
+    return batch_id
+
+
+def days_of(*, batch_id: int) -> list[int]:
+    """Return the UTC days (since 1970) between which a batch's ticks may fall, from its declared hours."""
+    parts = BatchRow.objects.filter(pk=batch_id).values_list("parts", flat=True).first()
+    if parts is None:
+        return []
+    return sorted({int(hour) // 24 for part in parts for hour in part["hours"]})
+
+
+def oldest_waiting() -> int | None:
+    """Return the oldest waiting batch that no worker holds, or None. Opens its own transaction."""
+    with transaction.atomic(durable=True), connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT id FROM ingest_batch WHERE status = 'WAITING' ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED"
+        )
+        row = cursor.fetchone()
+    return row[0] if row else None
+
+
+def claim(*, batch_id: int) -> Batch:
+    """Lock a waiting batch in the caller's transaction and read it.
+
+    :raises BatchUnavailable: if it is done already or another worker holds it
+    :raises BatchCorrupt: if its bytes are gone or do not match their digests
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT source_id, poll_msc, captured_on, parts FROM ingest_batch"
+            " WHERE id = %s AND status = 'WAITING' FOR UPDATE SKIP LOCKED",
+            [batch_id],
+        )
+        row = cursor.fetchone()
+    if row is None:
+        msg = f"batch {batch_id}: done already or held by another worker"
+        raise BatchUnavailable(msg)
+    source_id, poll_msc, captured_on, parts = row
+    payload = payloads.fetch(batch_id=batch_id, captured_on=captured_on)
+    if payload is None:
+        msg = f"batch {batch_id}: its bytes of {captured_on} are gone"
+        raise BatchCorrupt(msg, batch_id=batch_id)
+    batch = _build(batch_id, source_id, poll_msc, core_batch.parts_from_json(parts), payload)
+    _verify(batch)
+    return batch
+
+
+def _build(batch_id: int, source_id: int, poll_msc: int, parts: tuple[Part, ...], payload: Payload) -> Batch:
+    if not core_batch.payload_fits(parts, payload.ticks, payload.marks, payload.context):
+        msg = f"batch {batch_id}: its parts declare {sum(p.count for p in parts)} ticks, its bytes hold other"
+        raise BatchCorrupt(msg, batch_id=batch_id)
+    seq, late = core_batch.unpack_marks(payload.marks)
+    return Batch(
+        batch_id=batch_id,
+        source_id=source_id,
+        poll_msc=poll_msc,
+        parts=parts,
+        ticks=_to_utc(payload.ticks, parts, [part.count for part in parts]),
+        seq=seq,
+        late=late,
+        context=_to_utc(payload.context, parts, [part.context_count for part in parts]),
+    )
+
+
+def _to_utc(raw: bytes, parts: tuple[Part, ...], counts: list[int]) -> Ticks:
+    """Read packed ticks and move them from each part's terminal clock to UTC."""
+    ticks = tick_arrays.from_bytes(raw)
+    if all(part.offset_ms == 0 for part in parts):
+        return ticks
+    offsets = np.repeat(np.array([part.offset_ms for part in parts], dtype=np.int64), counts)
+    moved = ticks.copy()
+    moved["time_msc"] -= offsets
+    moved["time"] -= offsets // 1000
+    return tick_arrays.freeze(moved)
+
+
+def _verify(batch: Batch) -> None:
+    for part, place, _ in batch.slices():
+        ticks = batch.ticks[place]
+        found = digest.by_key(ticks, ticks["time_msc"] // HOUR_MS)
+        if found != part.hours:
+            msg = (
+                f"batch {batch.batch_id}: digest of feed {part.feed_id} expected "
+                f"{digest.total(part.hours.values()).as_list()}, was {digest.total(found.values()).as_list()}"
+            )
+            raise BatchCorrupt(msg, batch_id=batch.batch_id)
+
+
+def mark_stored(*, batch_id: int, outcome: list[dict[str, object]]) -> None:
+    """Mark a claimed batch stored, in the caller's transaction.
+
+    :raises BatchUnavailable: if it is no longer waiting
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE ingest_batch SET status = 'STORED', stored_at = clock_timestamp(), outcome = %s::jsonb"
+            " WHERE id = %s AND status = 'WAITING'",
+            [json.dumps(outcome), batch_id],
+        )
+        count = cursor.rowcount
+    if count != 1:
+        msg = f"batch {batch_id}: {count} waiting rows marked stored, expected 1"
+        raise BatchUnavailable(msg)
+
+
+def mark_failed(*, batch_id: int, failure: str) -> int | None:
+    """Fail a batch that is still waiting, in the caller's transaction; its bytes stay.
+
+    Returns its source's id, or None if it is not waiting.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE ingest_batch SET status = 'FAILED', failure = %s WHERE id = %s AND status = 'WAITING'"
+            " RETURNING source_id",
+            [failure, batch_id],
+        )
+        row = cursor.fetchone()
+    return row[0] if row else None
+
+
+def release_failed(*, batch_ids: Sequence[int] | None) -> list[int]:
+    """Put failed batches (all, with None) back to waiting, due at once; return their ids."""
+    rows = BatchRow.objects.filter(status=BatchRow.Status.FAILED)
+    if batch_ids is not None:
+        rows = rows.filter(pk__in=batch_ids)
+    with transaction.atomic(durable=True):
+        ids = list(rows.order_by("pk").select_for_update().values_list("pk", flat=True))
+        BatchRow.objects.filter(pk__in=ids).update(
+            status=BatchRow.Status.WAITING,
+            failure="",
+            publish_count=0,
+            next_publish_at=dt.datetime.now(tz=dt.UTC),
+        )
+    return ids
+
+
+def take_due(*, limit: int, publish_again_ms: int, most_ms: int) -> list[int]:
+    """Return the oldest waiting batches whose turn to be published has come, and set their next turn.
+
+    The wait doubles with each turn, up to ``most_ms``.
+    """
+    with transaction.atomic(durable=True), connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE ingest_batch b SET publish_count = least(b.publish_count + 1, 1000), next_publish_at ="
+            " clock_timestamp() + least(%s * 2 ^ least(b.publish_count, 20), %s) * interval '1 ms'"
+            " FROM (SELECT id FROM ingest_batch WHERE status = 'WAITING' AND next_publish_at <= clock_timestamp()"
+            " ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED) due WHERE b.id = due.id RETURNING b.id",
+            [publish_again_ms, most_ms, limit],
+        )
+        return sorted(row[0] for row in cursor.fetchall())
+
+
+def first_waiting_msc(*, source_id: int) -> int | None:
+    """Return the earliest tick (UTC) of the source's waiting batches, None where none waits."""
+    found = BatchRow.objects.filter(source_id=source_id, status=BatchRow.Status.WAITING).aggregate(
+        first=Min("first_msc")
+    )
+    return found["first"]

@@ -1,0 +1,75 @@
+"""Leases: one poller for each source, fenced so that a poller that was replaced can commit nothing."""
+
+from dataclasses import dataclass
+
+from django.db import connection, transaction
+
+from ingest.models import Lease
+from tickhub.core.errors import TickhubError
+
+
+class LeaseLost(TickhubError):
+    """Another poller has taken the source over: this one must stop."""
+
+
+class LeaseHeld(TickhubError):
+    """Another poller holds the source and its lease has not expired."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A lease as its holder knows it."""
+
+    source_id: int
+    fence: int
+    ttl_ms: int
+
+
+def acquire(*, source_id: int, holder: str, ttl_ms: int) -> Held:
+    """Take the source's lease with the next fence.
+
+    :raises LeaseHeld: if another holder's lease has not expired
+    """
+    with transaction.atomic(durable=True), connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO ingest_lease (source_id, fence, holder, expires_at) VALUES (%s, 0, '', 'epoch')"
+            " ON CONFLICT (source_id) DO NOTHING",
+            [source_id],
+        )
+        cursor.execute(
+            "UPDATE ingest_lease SET fence = fence + 1, holder = %s,"
+            " expires_at = clock_timestamp() + %s * interval '1 ms'"
+            " WHERE source_id = %s AND expires_at < clock_timestamp() RETURNING fence",
+            [holder, ttl_ms, source_id],
+        )
+        row = cursor.fetchone()
+    if row is None:
+        msg = f"source {source_id}: held by {Lease.objects.get(pk=source_id).holder}"
+        raise LeaseHeld(msg)
+    return Held(source_id=source_id, fence=row[0], ttl_ms=ttl_ms)
+
+
+def renew(held: Held) -> None:
+    """Prolong the lease, in the caller's transaction if there is one.
+
+    :raises LeaseLost: if another fence has taken the source
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE ingest_lease SET expires_at = clock_timestamp() + %s * interval '1 ms'"
+            " WHERE source_id = %s AND fence = %s",
+            [held.ttl_ms, held.source_id, held.fence],
+        )
+        touched = cursor.rowcount
+    if touched != 1:
+        msg = f"source {held.source_id}: fence {held.fence} is no longer the newest"
+        raise LeaseLost(msg)
+
+
+def release(held: Held) -> None:
+    """Give the lease back so that the next poller need not wait; nothing happens if it is lost already."""
+    with transaction.atomic(durable=True), connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE ingest_lease SET expires_at = 'epoch' WHERE source_id = %s AND fence = %s",
+            [held.source_id, held.fence],
+        )

@@ -1,0 +1,58 @@
+"""The bytes of batches: daily partitions of ``batch_payload`` by day of capture, dropped whole."""
+
+import datetime as dt
+from dataclasses import dataclass
+
+from django.db import connection, transaction
+
+# Partitions that this process knows to exist.
+_known: set[dt.date] = set()
+_LOCK = 0x7469636B01
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """The raw bytes of one batch, in the terminal's clock."""
+
+    ticks: bytes
+    marks: bytes
+    context: bytes
+
+
+def ensure_partition(day: dt.date) -> None:
+    """Make the day's partition, and the next day's, unless they exist. Opens its own transaction."""
+    if day in _known:
+        return
+    with transaction.atomic(durable=True), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL lock_timeout = '4s'")
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
+        for start in (day, day + dt.timedelta(days=1)):
+            end = start + dt.timedelta(days=1)
+            name = f"batch_payload_{start:%Y%m%d}"
+            cursor.execute("SELECT to_regclass(%s) IS NULL", [name])
+            (is_missing,) = cursor.fetchone()
+            if is_missing:
+                cursor.execute(
+                    f"CREATE TABLE {name} PARTITION OF batch_payload FOR VALUES FROM ('{start}') TO ('{end}')"
+                )
+    _known.add(day)
+
+
+def insert(*, batch_id: int, captured_on: dt.date, payload: Payload) -> None:
+    """Write a batch's bytes, in the caller's transaction."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO batch_payload (batch_id, captured_on, ticks, marks, context) VALUES (%s, %s, %b, %b, %b)",
+            [batch_id, captured_on, payload.ticks, payload.marks, payload.context],
+        )
+
+
+def fetch(*, batch_id: int, captured_on: dt.date) -> Payload | None:
+    """Return a batch's bytes, or None where they are gone."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT ticks, marks, context FROM batch_payload WHERE batch_id = %s AND captured_on = %s",
+            [batch_id, captured_on],
+        )
+        row = cursor.fetchone()
+    return Payload(*(bytes(column) for column in row)) if row else None

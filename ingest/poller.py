@@ -1,0 +1,228 @@
+"""The poller: one process for each source. Reads every symbol, saves one batch with its cursors, publishes its id."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from ingest import cursors, feedstate, inbox, leases, queries, reading
+from ingest.cursors import Position
+from ingest.feedstate import FeedState, Piece
+from ingest.payloads import Payload
+from ingest.settle import Settler
+from ingest.sources.terminal import OpenSource
+from ingest.tail import CONTEXT_TICKS, Reading, Tail
+from ingest.target import Options, Target
+from tickhub.core import batch as core_batch
+from tickhub.core import clock, metrics
+from tickhub.core import ticks as tick_arrays
+from tickhub.core.errors import PermanentError
+from tickhub.core.ticks import BATCH_TICKS_MAX, Ticks
+
+logger = logging.getLogger(__name__)
+
+TAIL_MS = 10_000
+SETTLE_MS = 1_000
+
+
+class TailIncomplete(PermanentError):
+    """The inbox no longer holds what the cursor says was captured last: going on could capture it twice."""
+
+
+class Poller:
+    """Captures one source under a lease. Not thread-safe; owns the process's database connection."""
+
+    def __init__(
+        self,
+        *,
+        source: OpenSource,
+        target: Target,
+        lease: leases.Held,
+        publish: Callable[[int], object],
+        options: Options,
+    ) -> None:
+        self.source = source
+        self.target = target
+        self.lease = lease
+        self.publish = publish
+        self.options = options
+        self.states: list[FeedState] = []
+        self.captured = 0
+        self.now_msc = 0
+        self.settled_msc = 0
+        self.renewed_s = 0.0
+        self.settler = Settler(target=target, terminal=source.terminal, save=self.save)
+
+    def load(self) -> None:
+        """Read cursors and tails from the database, at start and after any error."""
+        positions = cursors.load(source_id=self.target.source_id)
+        self.states = [self._state(symbol, positions) for symbol in self.source.symbols]
+        # The first poll compares the whole tail again, and the hour before it is passed over soon after.
+        self.settled_msc = 0
+        self.settler.restart()
+
+    def _state(self, symbol: str, positions: dict[int, Position]) -> FeedState:
+        feed_id, begins_msc = self.target.feeds[symbol]
+        position = positions.get(feed_id)
+        if position is None:
+            tail = Tail(
+                captured=tick_arrays.empty(),
+                context=tick_arrays.empty(),
+                complete_from_msc=begins_msc // 1000 * 1000,
+            )
+            return FeedState(feed_id, symbol, begins_msc, None, tail)
+        start_msc = position.last_msc // 1000 * 1000 - TAIL_MS
+        captured = queries.captured_between(
+            source_id=self.target.source_id,
+            from_msc=start_msc - self.target.offset_ms,
+            to_msc=position.last_msc + 1 - self.target.offset_ms,
+            feed_id=feed_id,
+        ).get(feed_id)
+        tail = Tail(
+            captured=captured.ticks if captured else tick_arrays.empty(),
+            context=queries.context_of(feed_id=feed_id, batch_id=position.last_batch_id, size=CONTEXT_TICKS),
+            complete_from_msc=start_msc,
+        )
+        if tail.taken(position.last_msc) != position.taken:
+            msg = (
+                f"feed {feed_id}: its cursor counts {position.taken} ticks in {position.last_msc}, "
+                f"the inbox holds {tail.taken(position.last_msc)}"
+            )
+            raise TailIncomplete(msg)
+        return FeedState(feed_id, symbol, begins_msc, position, tail)
+
+    def poll(self) -> int:
+        """Read every symbol once and save what is new; return how many ticks that was.
+
+        :raises leases.LeaseLost: if this poller was replaced
+        :raises cursors.CursorMoved: if another poller moved a cursor
+        :raises django.db.DatabaseError: if the database failed; nothing was captured then
+        """
+        started_s = clock.monotonic_s()
+        now_msc = self.source.begin_poll()
+        is_settling = now_msc - self.settled_msc >= SETTLE_MS
+        readings = [(state, self._read(state, is_settling=is_settling)) for state in self.states]
+        pieces = [
+            feedstate.failed_piece(state) if found is None else feedstate.piece_of(state, found)
+            for state, found in readings
+        ]
+        saved = self.save(pieces, now_msc=now_msc)
+        for state, found in readings:
+            if found is not None:
+                keep_from_msc = min(state.last_msc, self.settled_msc) - TAIL_MS
+                state.tail.advance(found, keep_from_msc=keep_from_msc)
+        if is_settling:
+            self.settled_msc = now_msc
+        metrics.POLL_SECONDS.labels(self.target.name).observe(clock.monotonic_s() - started_s)
+        self.now_msc = now_msc
+        return saved
+
+    def _read(self, state: FeedState, *, is_settling: bool) -> Reading | None:
+        """Read one symbol from the cursor's second, when settling from the tail's; None where the read failed."""
+        from_second = state.tail.first_second if is_settling else state.last_msc // 1000
+        expected = len(state.tail.rows) - state.tail.start_of(from_second)
+        try:
+            page = reading.read_forward(
+                self.source.terminal,
+                state.symbol,
+                from_second=from_second,
+                count=self.options.page_ticks + expected,
+            )
+        except reading.ReadFailed as error:
+            self._note_error(state, error)
+            return None
+        state.error, state.is_error_saved = None, False
+        ticks = page.ticks
+        if len(ticks) and ticks["time_msc"][0] < state.begins_msc:
+            ticks = ticks[int(np.searchsorted(ticks["time_msc"], state.begins_msc, side="left")) :]
+        return state.tail.compare(ticks, from_second=from_second, is_cut=page.is_cut)
+
+    def _note_error(self, state: FeedState, error: reading.ReadFailed) -> None:
+        metrics.READ_ERRORS.labels(self.target.name).inc()
+        if state.error != (error.code, error.text):
+            state.is_error_saved = False
+            logger.warning(
+                "terminal read failed",
+                extra={"symbol": state.symbol, "code": error.code, "text": error.text},
+            )
+        state.error = (error.code, error.text)
+
+    def save(self, pieces: list[Piece], *, now_msc: int) -> int:
+        """Save pieces as batches of at most 65,536 ticks, in order, and publish their ids; return the ticks saved."""
+        waiting = [piece for piece in pieces if piece.is_worth_saving]
+        total = 0
+        sent: dict[int, Ticks] = {}
+        while waiting:
+            chosen, waiting = _fill(waiting)
+            self._save_batch(chosen, sent, now_msc)
+            total += sum(len(piece.ticks) for piece in chosen)
+        if clock.monotonic_s() - self.renewed_s > self.lease.ttl_ms / 5000:
+            leases.renew(self.lease)
+            self.renewed_s = clock.monotonic_s()
+        return total
+
+    def _save_batch(self, pieces: list[Piece], sent: dict[int, Ticks], now_msc: int) -> None:
+        offset_ms, epoch_id = self.target.offset_ms, self.target.epoch_id
+        contexts = [feedstate.context_before(p, sent.get(p.state.feed_id, tick_arrays.empty())) for p in pieces]
+        parts = tuple(
+            feedstate.part_of(piece, epoch_id=epoch_id, offset_ms=offset_ms, context=context)
+            for piece, context in zip(pieces, contexts, strict=True)
+        )
+        times = [piece.ticks["time_msc"] for piece in pieces if len(piece.ticks)]
+        capture = inbox.Capture(
+            source_id=self.target.source_id,
+            poll_msc=now_msc - offset_ms,
+            parts=parts,
+            payload=Payload(
+                ticks=b"".join(piece.ticks.tobytes() for piece in pieces),
+                marks=b"".join(core_batch.pack_marks(piece.seq, piece.late) for piece in pieces),
+                context=b"".join(context.tobytes() for context in contexts),
+            ),
+            first_msc=min((int(t.min()) for t in times), default=None),
+            last_msc=max((int(t.max()) for t in times), default=None),
+        )
+        if offset_ms and capture.first_msc is not None and capture.last_msc is not None:
+            capture = replace(capture, first_msc=capture.first_msc - offset_ms, last_msc=capture.last_msc - offset_ms)
+        batch_id = inbox.save(
+            capture,
+            lease=self.lease,
+            moves=[feedstate.move_of(piece, epoch_id=epoch_id) for piece in pieces if len(piece.ticks)],
+            now=clock.now(),
+            publish_again_ms=self.options.publish_again_ms,
+        )
+        self.renewed_s = clock.monotonic_s()
+        self._after_commit(batch_id, pieces, sent)
+
+    def _after_commit(self, batch_id: int, pieces: list[Piece], sent: dict[int, Ticks]) -> None:
+        for piece in pieces:
+            state = piece.state
+            state.is_error_saved = state.error is not None
+            if len(piece.ticks) == 0:
+                continue
+            version = state.position.version + 1 if state.position else 1
+            state.position = Position(*piece.cursor_after, version, batch_id)
+            sent[state.feed_id] = np.concatenate([sent.get(state.feed_id, tick_arrays.empty()), piece.ticks])[
+                -CONTEXT_TICKS:
+            ]
+            metrics.LATE_TICKS.labels(self.target.name).inc(int(np.count_nonzero(piece.late)))
+        count = sum(len(piece.ticks) for piece in pieces)
+        self.captured += count
+        metrics.CAPTURED_TICKS.labels(self.target.name).inc(count)
+        self.publish(batch_id)
+
+
+def _fill(pieces: list[Piece]) -> tuple[list[Piece], list[Piece]]:
+    """Take pieces in order until a batch is full, cutting the one that does not fit."""
+    chosen: list[Piece] = []
+    room = BATCH_TICKS_MAX
+    for place, piece in enumerate(pieces):
+        if len(piece.ticks) <= room:
+            chosen.append(piece)
+            room -= len(piece.ticks)
+            continue
+        if room == 0:
+            return chosen, pieces[place:]
+        first, rest = feedstate.cut(piece, room)
+        return [*chosen, first], [rest, *pieces[place + 1 :]]
+    return chosen, []

@@ -1,0 +1,104 @@
+"""Reads of the inbox."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from django.db import connection
+from django.db.models import QuerySet
+
+from ingest.models import Batch as BatchRow
+from tickhub.core import batch as core_batch
+from tickhub.core import ticks as tick_arrays
+from tickhub.core.batch import Part
+from tickhub.core.ticks import Ticks
+
+
+@dataclass(frozen=True, slots=True)
+class Captured:
+    """Captured ticks of one feed in the terminal's clock, sorted by time and seq."""
+
+    ticks: Ticks
+    seq: npt.NDArray[np.int16]
+
+
+def waiting_count() -> int:
+    """Return how many batches wait."""
+    return BatchRow.objects.filter(status=BatchRow.Status.WAITING).count()
+
+
+def failed_count() -> int:
+    """Return how many batches are failed."""
+    return BatchRow.objects.filter(status=BatchRow.Status.FAILED).count()
+
+
+def captured_between(
+    *, source_id: int, from_msc: int, to_msc: int, status: str | None = None, feed_id: int | None = None
+) -> dict[int, Captured]:
+    """Return what was captured of each feed of a source within ``[from_msc, to_msc)`` in UTC, from the batches' bytes.
+
+    The ticks are in the terminal's clock. Batches whose bytes were dropped by retention contribute nothing.
+    """
+    found: dict[int, list[tuple[Ticks, npt.NDArray[np.int16]]]] = {}
+    for parts, ticks, seq in _payloads_between(source_id, from_msc, to_msc, status):
+        start = 0
+        for part in parts:
+            rows, numbers = ticks[start : start + part.count], seq[start : start + part.count]
+            start += part.count
+            if feed_id not in (None, part.feed_id):
+                continue
+            times = rows["time_msc"] - part.offset_ms
+            inside = (times >= from_msc) & (times < to_msc)
+            if inside.any():
+                found.setdefault(part.feed_id, []).append((rows[inside], numbers[inside]))
+    return {feed_id: _in_key_order(pieces) for feed_id, pieces in found.items()}
+
+
+def _payloads_between(
+    source_id: int, from_msc: int, to_msc: int, status: str | None
+) -> Iterator[tuple[tuple[Part, ...], Ticks, npt.NDArray[np.int16]]]:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT b.parts, p.ticks, p.marks FROM ingest_batch b"
+            " JOIN batch_payload p ON p.batch_id = b.id AND p.captured_on = b.captured_on"
+            " WHERE b.source_id = %s AND b.last_msc >= %s AND b.first_msc < %s AND (%s::text IS NULL OR b.status = %s)"
+            " ORDER BY b.id",
+            [source_id, from_msc, to_msc, status, status],
+        )
+        for parts, ticks, marks in cursor:
+            seq, _ = core_batch.unpack_marks(bytes(marks))
+            yield core_batch.parts_from_json(parts), tick_arrays.from_bytes(bytes(ticks)), seq
+
+
+def _in_key_order(pieces: list[tuple[Ticks, npt.NDArray[np.int16]]]) -> Captured:
+    ticks = np.concatenate([piece[0] for piece in pieces])
+    seq = np.concatenate([piece[1] for piece in pieces])
+    order = np.lexsort((seq, ticks["time_msc"]))
+    return Captured(ticks=ticks[order], seq=seq[order])
+
+
+def context_of(*, feed_id: int, batch_id: int, size: int) -> Ticks:
+    """Return the last ticks captured of a feed up to and with its newest batch, terminal clock, order of capture."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT b.parts, p.ticks, p.context FROM ingest_batch b"
+            " JOIN batch_payload p ON p.batch_id = b.id AND p.captured_on = b.captured_on WHERE b.id = %s",
+            [batch_id],
+        )
+        row = cursor.fetchone()
+    if row is None:
+        return tick_arrays.empty()
+    ticks, context = tick_arrays.from_bytes(bytes(row[1])), tick_arrays.from_bytes(bytes(row[2]))
+    tick_start = context_start = 0
+    for part in core_batch.parts_from_json(row[0]):
+        tick_end, context_end = tick_start + part.count, context_start + part.context_count
+        if part.feed_id == feed_id:
+            return np.concatenate([context[context_start:context_end], ticks[tick_start:tick_end]])[-size:]
+        tick_start, context_start = tick_end, context_end
+    return tick_arrays.empty()
+
+
+def batches(*, source_id: int) -> QuerySet[BatchRow]:
+    """Return a source's batches in order of capture."""
+    return BatchRow.objects.filter(source_id=source_id).order_by("pk")

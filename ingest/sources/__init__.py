@@ -1,0 +1,1 @@
+"""Where ticks come from: real terminals, the simulated one, recordings. Free of Django."""

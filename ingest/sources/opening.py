@@ -1,0 +1,193 @@
+"""Opens the source that a SPEC names."""
+
+from collections.abc import Callable, Sequence
+
+from ingest.sources import mt5, recording
+from ingest.sources.market import Market
+from ingest.sources.playback import (
+    HostClock,
+    Playback,
+    PlaybackClock,
+    RevealClock,
+    StandingClock,
+    TimedClock,
+)
+from ingest.sources.recording import Recording
+from ingest.sources.session import Session
+from ingest.sources.simulator import Listing, SimulatedTerminal
+from ingest.sources.spec import Mt5Spec, ReplaySpec, SimSpec, SourceSpec
+from ingest.sources.tape import GeneratedTape, RecordingTape
+from ingest.sources.terminal import OpenSource, Terminal
+from tickhub.core import clock
+from tickhub.core.errors import UsageError
+
+__all__ = ["Playback", "SimulatedSource", "open_for_rereading", "open_source"]
+
+SIM_SERVER = "Simulated-Demo"
+REPLAY_SERVER = "Recording"
+
+
+class SimulatedSource:
+    """A simulated terminal with the clock that drives it. Fits :class:`OpenSource`."""
+
+    can_be_reread = True
+
+    def __init__(
+        self,
+        listings: dict[str, Listing],
+        *,
+        playback_clock: PlaybackClock,
+        spec: SourceSpec,
+        server_name: str,
+        start_msc: int,
+        notes: Sequence[str] = (),
+    ) -> None:
+        self.simulated = SimulatedTerminal(listings, now_msc=lambda: playback_clock.now_msc, server=server_name)
+        self.terminal: Terminal = self.simulated
+        self.symbols = tuple(listings)
+        self.server_name = server_name
+        self.is_replay = spec.scheme == ReplaySpec.scheme
+        self.offset_ms = spec.clock_offset_ms or 0
+        self.start_msc = start_msc
+        self.notes = tuple(notes)
+        self._begins_msc = None if spec.begins_msc is None else spec.begins_msc + self.offset_ms
+        self._listings = listings
+        self._clock = playback_clock
+        self._session = Session(self.simulated, label=spec.text, symbols=self.symbols, server=server_name)
+        self._session.open()
+
+    def begin_poll(self) -> int:
+        """See :meth:`OpenSource.begin_poll`."""
+        self._clock.advance()
+        self._session.ensure(self._clock.now_msc)
+        return self._clock.now_msc
+
+    def is_exhausted(self) -> bool:
+        """See :meth:`OpenSource.is_exhausted`."""
+        tapes = [listing.tape for listing in self._listings.values()]
+        return all(isinstance(t, RecordingTape) and self._clock.now_msc >= t.shown_at[-1] for t in tapes)
+
+    def begins_msc(self, symbol: str, now_msc: int) -> int:
+        """See :meth:`OpenSource.begins_msc`."""
+        if self._begins_msc is not None:
+            return self._begins_msc
+        tape = self._listings[symbol].tape
+        return tape.first_msc if isinstance(tape, RecordingTape) else now_msc // 1000 * 1000
+
+    def digits(self, symbol: str) -> int:
+        """See :meth:`OpenSource.digits`."""
+        return self._listings[symbol].digits
+
+    def is_quoted(self, symbol: str) -> bool:
+        """See :meth:`OpenSource.is_quoted`."""
+        return self._listings[symbol].is_quoted
+
+
+def open_source(spec: SourceSpec, *, playback: Playback, host_now_msc: Callable[[], int] = clock.now_msc) -> OpenSource:
+    """Open a source for capture.
+
+    :raises UsageError: if it cannot be opened as given, in one line
+    :raises ingest.sources.session.TerminalUnavailable: if a real terminal does not answer
+    """
+    if isinstance(spec, ReplaySpec):
+        return _open_replay(spec, playback=playback, host_now_msc=host_now_msc)
+    if isinstance(spec, SimSpec):
+        return _open_sim(spec, host_now_msc)
+    if isinstance(spec, Mt5Spec):
+        return mt5.open_source(spec, host_now_msc=host_now_msc)
+    raise UsageError(f"source {spec.text}: agents are not supported yet")
+
+
+def open_for_rereading(
+    spec: SourceSpec, *, reached_msc: int | None = None, host_now_msc: Callable[[], int] = clock.now_msc
+) -> OpenSource:
+    """Open a source whose history is only compared: a recording shows all its rows, a market those up to now.
+
+    With ``reached_msc``, the latest terminal time captured, a recording shows what it had shown by then: late rows
+    that a playback has not come to yet are no loss.
+
+    :raises UsageError: if it cannot be opened, or its history cannot be read by a second process
+    """
+    if isinstance(spec, ReplaySpec):
+        listings, notes = _listings(spec)
+        end_msc = max(int(tape.shown_at[-1]) for tape in _tapes(listings))
+        return SimulatedSource(
+            listings,
+            playback_clock=StandingClock(end_msc if reached_msc is None else reached_msc),
+            spec=spec,
+            server_name=REPLAY_SERVER,
+            start_msc=end_msc,
+            notes=notes,
+        )
+    if isinstance(spec, SimSpec):
+        return _open_sim(spec, host_now_msc)
+    raise UsageError(f"source {spec.text}: its history cannot be read by a second process")
+
+
+def _open_sim(spec: SimSpec, host_now_msc: Callable[[], int]) -> SimulatedSource:
+    markets = [Market(symbol=symbol, symbols=spec.symbols, rate=spec.rate, seed=spec.seed) for symbol in spec.symbols]
+    host_clock = HostClock(offset_ms=spec.clock_offset_ms or 0, host_now_msc=host_now_msc)
+    return SimulatedSource(
+        {m.symbol: Listing(GeneratedTape(m), digits=m.style.digits) for m in markets},
+        playback_clock=host_clock,
+        spec=spec,
+        server_name=SIM_SERVER,
+        start_msc=host_clock.now_msc,
+    )
+
+
+def _open_replay(spec: ReplaySpec, *, playback: Playback, host_now_msc: Callable[[], int]) -> SimulatedSource:
+    listings, notes = _listings(spec)
+    start_msc = playback.start_msc
+    if start_msc is None and spec.start_msc is not None:
+        start_msc = spec.start_msc + (spec.clock_offset_ms or 0)
+    first_msc = min(tape.first_msc for tape in _tapes(listings))
+    playback_clock: PlaybackClock
+    if spec.speed is None:
+        shown = [msc for msc in (start_msc, playback.reached_msc) if msc is not None]
+        playback_clock = RevealClock([tape.shown_at for tape in _tapes(listings)], reached_msc=max(shown, default=None))
+    else:
+        playback_clock = TimedClock(
+            origin_msc=playback.origin_msc,
+            start_msc=first_msc if start_msc is None else start_msc,
+            speed=spec.speed,
+            host_now_msc=host_now_msc,
+        )
+    return SimulatedSource(
+        listings,
+        playback_clock=playback_clock,
+        spec=spec,
+        server_name=REPLAY_SERVER,
+        start_msc=first_msc if start_msc is None else start_msc,
+        notes=notes,
+    )
+
+
+def _tapes(listings: dict[str, Listing]) -> list[RecordingTape]:
+    return [listing.tape for listing in listings.values() if isinstance(listing.tape, RecordingTape)]
+
+
+def _listings(spec: ReplaySpec) -> tuple[dict[str, Listing], list[str]]:
+    """Load what a replay plays, and say what of it is left out."""
+    skipped: list[str] = []
+    if spec.path.is_dir():
+        if spec.symbol is not None:
+            raise UsageError(f"source {spec.text}: symbol={spec.symbol} is for a single file, {spec.path} is a folder")
+        recordings, skipped = recording.load_folder(spec.path)
+    else:
+        recordings = [recording.load(spec.path, spec.symbol)]
+    listings = {
+        loaded.symbol: Listing(
+            RecordingTape(loaded.ticks), recording.digits(loaded.ticks), recording.is_quoted(loaded.ticks)
+        )
+        for loaded in recordings
+    }
+    return listings, [*(f"skipped {entry}" for entry in skipped), *_bad_line_notes(recordings)]
+
+
+def _bad_line_notes(recordings: list[Recording]) -> list[str]:
+    return [
+        f"{loaded.path.name}: {loaded.bad_lines} bad lines left out: " + "; ".join(loaded.bad_examples)
+        for loaded in recordings
+        if loaded.bad_lines
+    ]

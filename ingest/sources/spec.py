@@ -1,0 +1,280 @@
+"""Reads a SPEC, the URL that names a source. Pure, except that a recording's path is resolved."""
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, TypeVar
+from urllib.parse import quote, unquote
+
+from tickhub.core import clock
+from tickhub.core.errors import UsageError
+
+SYMBOL_CHARS_MAX = 30
+NAME_CHARS_MAX = 200
+RATE_MAX = 1_000_000.0
+DEFAULT_SYMBOLS = ("EURUSD", "GBPUSD", "USDJPY", "XAUUSD")
+_OFFSET_MS_MAX = 15 * clock.HOUR_MS
+_OFFSET = re.compile(r"(?:UTC|GMT)?([+-])(\d{1,2})(?::?(\d{2}))?h?", re.ASCII)
+# Letters with a slash, or a bare word: what a time zone of the IANA database looks like.
+_ZONE = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(?:/[A-Za-z0-9_+-]+)*", re.ASCII)
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSpec:
+    """What every SPEC can say. ``begins_msc`` (``from=``) is UTC; ``clock_offset_ms`` is None where not given."""
+
+    scheme: ClassVar[str]
+    text: str
+    name: str | None
+    clock_offset_ms: int | None
+    begins_msc: int | None
+
+    @property
+    def identity(self) -> str:
+        """Return what makes it the same source after a restart."""
+        return self.name or self.default_identity()
+
+    def default_identity(self) -> str:
+        """Return the identity of a source without ``name=``."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True)
+class Mt5Spec(SourceSpec):
+    """A MetaTrader 5 terminal on this machine, described under ``terminal`` in the sources file."""
+
+    scheme: ClassVar[str] = "mt5"
+    terminal: str
+
+    def default_identity(self) -> str:
+        """Return scheme and name."""
+        return f"mt5:{self.terminal}"
+
+
+@dataclass(frozen=True, slots=True)
+class SimSpec(SourceSpec):
+    """A generated market; ``rate`` is in ticks per second over all symbols."""
+
+    scheme: ClassVar[str] = "sim"
+    symbols: tuple[str, ...]
+    rate: float
+    seed: int
+
+    def default_identity(self) -> str:
+        """Return scheme, symbols, rate and seed, itself a SPEC."""
+        symbols = ",".join(quote(symbol, safe="") for symbol in self.symbols)
+        return f"sim:?symbols={symbols}&rate={self.rate:.12g}&seed={self.seed}"
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaySpec(SourceSpec):
+    """A recording, or a folder of them. ``speed`` None means as fast as it is read; ``start_msc`` is UTC."""
+
+    scheme: ClassVar[str] = "replay"
+    path: Path
+    symbol: str | None
+    speed: float | None
+    start_msc: int | None
+
+    def default_identity(self) -> str:
+        """Return scheme and resolved path."""
+        return f"replay:{self.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSpec(SourceSpec):
+    """What agents send to the bridge."""
+
+    scheme: ClassVar[str] = "agent"
+
+    def default_identity(self) -> str:
+        """Return the scheme."""
+        return "agent:"
+
+
+class _Parameters:
+    """The parameters of one SPEC, each taken once; ``text`` is the SPEC for messages."""
+
+    def __init__(self, text: str, query: str) -> None:
+        self.text = text
+        self.values: dict[str, str] = {}
+        for item in query.split("&") if query else []:
+            key, equals, value = item.partition("=")
+            if not key or not equals or not value:
+                raise self.error(f"parameter {item!r} is empty, expected key=value")
+            if key in self.values:
+                raise self.error(f"parameter {key}= is given twice")
+            self.values[key] = value
+
+    def error(self, problem: str) -> UsageError:
+        return UsageError(f"source {self.text}: {problem}")
+
+    def take(self, key: str, read: Callable[[str], _T]) -> _T | None:
+        """Take a parameter away, read; None where it is not given."""
+        value = self.values.pop(key, None)
+        if value is None:
+            return None
+        try:
+            return read(value)
+        except ValueError as error:
+            raise self.error(f"{key}={value}: {error}") from None
+
+    def common(self) -> tuple[str | None, int | None, int | None]:
+        """Take what every scheme knows: name, clock, from."""
+        name = self.take("name", _name)
+        return name, self.take("clock", read_offset), self.take("from", lambda v: clock.parse(unquote(v)))
+
+    def refuse_rest(self, scheme: str) -> None:
+        if self.values:
+            unknown = next(iter(self.values))
+            raise self.error(f"{scheme}: has no parameter {unknown}=")
+
+
+def parse(text: str) -> SourceSpec:
+    """Read a SPEC.
+
+    :raises UsageError: in one line that names what is wrong
+    """
+    scheme, colon, rest = text.partition(":")
+    reader = _SCHEMES.get(scheme)
+    if not colon or reader is None:
+        known = ", ".join(f"{name}:" for name in _SCHEMES)
+        raise UsageError(f"source {text!r}: unknown scheme, expected one of {known}")
+    if "#" in text:
+        raise UsageError(f"source {text}: has a fragment (#…); write %23 where a symbol or path contains #")
+    body, _, query = rest.partition("?")
+    parameters = _Parameters(text, query)
+    spec = reader(parameters, unquote(body))
+    parameters.refuse_rest(scheme)
+    return spec
+
+
+def _mt5(parameters: _Parameters, body: str) -> SourceSpec:
+    if not body:
+        raise parameters.error("expected mt5:NAME, a name from the sources file")
+    return Mt5Spec(parameters.text, *parameters.common(), terminal=body)
+
+
+def _sim(parameters: _Parameters, body: str) -> SourceSpec:
+    if body:
+        raise parameters.error(f"expected parameters after sim:, as in sim:?rate=50, found {body!r}")
+    rate = parameters.take("rate", _rate)
+    seed = parameters.take("seed", _seed)
+    return SimSpec(
+        parameters.text,
+        *parameters.common(),
+        symbols=parameters.take("symbols", _symbols) or DEFAULT_SYMBOLS,
+        rate=50.0 if rate is None else rate,
+        seed=1 if seed is None else seed,
+    )
+
+
+def _replay(parameters: _Parameters, body: str) -> SourceSpec:
+    if not body:
+        raise parameters.error("expected replay:PATH, a recording or a folder of them")
+    if "\0" in body:
+        raise parameters.error("the path contains a zero byte")
+    speed = parameters.take("speed", _speed)
+    return ReplaySpec(
+        parameters.text,
+        *parameters.common(),
+        path=Path(body).resolve(),
+        symbol=parameters.take("symbol", read_symbol),
+        speed=1.0 if speed is None else speed[0],
+        start_msc=parameters.take("start", lambda value: clock.parse(unquote(value))),
+    )
+
+
+def _agent(parameters: _Parameters, body: str) -> SourceSpec:
+    if body:
+        raise parameters.error(f"expected nothing after agent:, found {body!r}")
+    return AgentSpec(parameters.text, *parameters.common())
+
+
+_SCHEMES: dict[str, Callable[[_Parameters, str], SourceSpec]] = {
+    "mt5": _mt5,
+    "sim": _sim,
+    "replay": _replay,
+    "agent": _agent,
+}
+
+
+def read_offset(text: str) -> int:
+    """Read ``UTC``, ``+03:00``, ``UTC+3`` or ``-5h`` as terminal clock minus UTC in milliseconds.
+
+    :raises ValueError: if it is no fixed offset, or further than 15 hours from UTC
+    """
+    text = unquote(text)
+    if text in ("UTC", "GMT", "Z"):
+        return 0
+    match = _OFFSET.fullmatch(text)
+    if match is None:
+        if _ZONE.fullmatch(text):
+            raise ValueError("time zones are not supported yet, give a fixed offset such as +03:00")
+        raise ValueError("expected UTC or a fixed offset such as +03:00")
+    minutes = int(match[3] or 0)
+    offset_ms = int(match[2]) * clock.HOUR_MS + minutes * 60 * clock.SECOND_MS
+    if minutes > 59 or offset_ms > _OFFSET_MS_MAX:
+        raise ValueError("no clock is further than 15 hours from UTC")
+    return -offset_ms if match[1] == "-" else offset_ms
+
+
+def read_symbol(text: str) -> str:
+    """Read a percent-encoded symbol of at most 30 characters.
+
+    :raises ValueError: if it is empty, too long, or has blanks at an end or control characters
+    """
+    symbol = unquote(text)
+    if not symbol or symbol != symbol.strip() or not symbol.isprintable():
+        raise ValueError(f"{symbol!r} is no symbol")
+    if len(symbol) > SYMBOL_CHARS_MAX:
+        raise ValueError(f"symbol {symbol!r} has {len(symbol)} characters, at most {SYMBOL_CHARS_MAX} are allowed")
+    return symbol
+
+
+def _symbols(text: str) -> tuple[str, ...]:
+    symbols = tuple(read_symbol(item) for item in text.split(","))
+    for place, symbol in enumerate(symbols):
+        if symbol in symbols[:place]:
+            raise ValueError(f"symbol {symbol} is given twice")
+    return symbols
+
+
+def _name(text: str) -> str:
+    name = unquote(text)
+    if name != name.strip() or not name.isprintable() or len(name) > NAME_CHARS_MAX:
+        raise ValueError(f"expected at most {NAME_CHARS_MAX} printable characters without blanks at the ends")
+    return name
+
+
+def _rate(text: str) -> float:
+    rate = _number(text)
+    if not 0 < rate <= RATE_MAX:
+        raise ValueError(f"expected ticks per second, above 0 and at most {RATE_MAX:,.0f}")
+    return rate
+
+
+def _seed(text: str) -> int:
+    if not re.fullmatch(r"\d{1,18}", text, re.ASCII):
+        raise ValueError("expected a whole number from 0 on, of at most 18 digits")
+    return int(text)
+
+
+def _speed(text: str) -> tuple[float | None]:
+    """Read a speed as a one-tuple, because None is a speed: as fast as it is read."""
+    if text == "max":
+        return (None,)
+    speed = _number(text)
+    if not 0 < speed < math.inf:
+        raise ValueError("expected max or a number above 0")
+    return (speed,)
+
+
+def _number(text: str) -> float:
+    if not re.fullmatch(r"\d+(\.\d*)?|\.\d+", text, re.ASCII):
+        raise ValueError("expected a number")
+    return float(text)

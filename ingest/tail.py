@@ -1,0 +1,90 @@
+"""The tail of a feed: what was captured of its last seconds, to compare each re-read with.
+
+It is rebuilt from the inbox at start and after every error, and never stored by itself (docs/adr/0001).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ingest import comparing
+from tickhub.core.ticks import Int64s, Mask, Ticks
+
+CONTEXT_TICKS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A re-read compared with the tail: the new rows with their seq, how many captured rows are newly gone, and the
+    tail as it will be once the new rows are committed."""
+
+    new: Ticks
+    seq: Int64s
+    gone_count: int
+    rows: Ticks
+    is_gone: Mask
+    start: int
+
+
+class Tail:
+    """Captured rows of one feed in the terminal's clock, sorted by time in the terminal's order.
+
+    It holds every row captured from ``complete_from_msc`` on. ``is_gone`` marks those that the terminal no longer
+    shows: they stay captured, keep their seq, and are recognised if they come back. ``context`` holds the last 64
+    rows in order of capture.
+    """
+
+    def __init__(self, *, captured: Ticks, context: Ticks, complete_from_msc: int) -> None:
+        self.rows = captured
+        self.complete_from_msc = complete_from_msc
+        self.is_gone: Mask = np.zeros(len(captured), dtype=bool)
+        self.context = context
+
+    @property
+    def first_second(self) -> int:
+        """Return the first second of which the tail holds every captured row."""
+        return -(-self.complete_from_msc // 1000)
+
+    def start_of(self, second: int) -> int:
+        """Return the place of the first row of a second or later."""
+        return int(np.searchsorted(self.rows["time_msc"], second * 1000, side="left"))
+
+    def compare(self, seen: Ticks, *, from_second: int, is_cut: bool) -> Reading:
+        """Compare rows that a terminal shows from a second on with the tail, which is left unchanged.
+
+        ``is_cut`` says that a page ended the read: what lies at or behind its last millisecond is not missed.
+        """
+        start = self.start_of(from_second)
+        expected, was_gone = self.rows[start:], self.is_gone[start:]
+        result = comparing.compare(expected, seen)
+        new = seen[result.is_new]
+        seq = comparing.next_seqs(new["time_msc"], expected["time_msc"])
+        unseen = result.is_gone
+        if not unseen.any():
+            return Reading(new, seq, 0, seen, np.zeros(len(seen), dtype=bool), start)
+        beyond = expected["time_msc"] >= (seen["time_msc"][-1] if len(seen) else 0) if is_cut else np.zeros_like(unseen)
+        gone = unseen & (~beyond | was_gone)
+        rows = np.concatenate([seen, expected[unseen]])
+        marks = np.concatenate([np.zeros(len(seen), dtype=bool), gone[unseen]])
+        order = np.argsort(rows["time_msc"], kind="stable")
+        return Reading(new, seq, int(np.count_nonzero(gone & ~was_gone)), rows[order], marks[order], start)
+
+    def advance(self, reading: Reading, *, keep_from_msc: int) -> None:
+        """Take over a reading after its batch has committed; rows older than ``keep_from_msc`` are let go."""
+        rows = np.concatenate([self.rows[: reading.start], reading.rows])
+        is_gone = np.concatenate([self.is_gone[: reading.start], reading.is_gone])
+        cut = int(np.searchsorted(rows["time_msc"], keep_from_msc, side="left"))
+        self.rows, self.is_gone = rows[cut:], is_gone[cut:]
+        self.complete_from_msc = max(self.complete_from_msc, keep_from_msc)
+        self.remember(reading.new)
+
+    def remember(self, new: Ticks) -> None:
+        """Add newly captured rows to the context."""
+        if len(new):
+            self.context = np.concatenate([self.context, new[-CONTEXT_TICKS:]])[-CONTEXT_TICKS:]
+
+    def taken(self, time_msc: int) -> int:
+        """Return how many rows of one millisecond are captured."""
+        times = self.rows["time_msc"]
+        left, right = np.searchsorted(times, [time_msc, time_msc + 1], side="left").tolist()
+        return int(right - left)

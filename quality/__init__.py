@@ -1,0 +1,1 @@
+"""Judging: flags, findings, incidents, quarantine."""

@@ -1,0 +1,35 @@
+"""Incidents, findings and quarantine in the admin."""
+
+from django.contrib import admin
+
+from quality.models import Finding, Incident, QuarantinedTick
+from tickhub.core import flags
+from tickhub.reference.facts_admin import FactsAdmin
+
+
+@admin.register(Incident)
+class IncidentAdmin(FactsAdmin):
+    list_display = ("cause", "state", "feed", "source", "count", "opened_at", "last_seen_at")
+    list_filter = ("state", "cause", "source")
+    list_select_related = ("feed__source", "source")
+    search_fields = ("cause", "feed__symbol")
+
+
+@admin.register(Finding)
+class FindingAdmin(FactsAdmin):
+    list_display = ("id", "cause", "feed", "batch_id", "count", "found_at", "incident")
+    list_filter = ("cause", "source")
+    list_select_related = ("feed__source", "incident")
+    search_fields = ("=batch_id", "cause")
+
+
+@admin.register(QuarantinedTick)
+class QuarantinedTickAdmin(FactsAdmin):
+    list_display = ("feed", "time_msc", "seq", "reasons", "state", "batch_id", "held_at")
+    list_filter = ("state", "feed")
+    list_select_related = ("feed__source",)
+    search_fields = ("=batch_id",)
+
+    @admin.display(description="reasons")
+    def reasons(self, tick: QuarantinedTick) -> str:
+        return ", ".join(flags.names(tick.quality))

@@ -1,0 +1,55 @@
+"""Findings: what one batch showed, appended in its transaction. Sole writer of the table's rows."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import connection
+
+from tickhub.core import flags as flag_names
+from tickhub.core.batch import Batch
+from tickhub.core.flags import INFORMATIONAL, Flag, FlagArray
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One cause seen: ``evidence`` is JSON that leads to the ticks."""
+
+    cause: str
+    feed_id: int | None
+    count: int
+    evidence: dict[str, Any] = field(default_factory=dict)  # Any: JSON
+
+
+def observe(batch: Batch, *, flags: FlagArray) -> list[Observation]:
+    """Return one observation for each flag of each feed (informational ones aside), and the poll's own facts."""
+    found: list[Observation] = []
+    for part, place, _ in batch.slices():
+        of_part = flags[place]
+        for name, count in flag_names.counts(of_part).items():
+            if Flag[name] & INFORMATIONAL:
+                continue
+            first = place.start + int((of_part & Flag[name] != 0).argmax())
+            tick = batch.ticks[first]
+            key = {"time_msc": int(tick["time_msc"]), "seq": int(batch.seq[first])}
+            values = {side: repr(float(tick[side])) for side in ("bid", "ask", "last")}
+            found.append(Observation(name, part.feed_id, count, {"first": key, "values": values}))
+        if part.missing:
+            found.append(Observation("HISTORY_CHANGED", part.feed_id, part.missing))
+        if part.error:
+            found.append(Observation("READ_FAILED", part.feed_id, 1, {"code": part.error[0], "text": part.error[1]}))
+    return found
+
+
+def append(observations: Iterable[Observation], *, source_id: int, batch_id: int) -> None:
+    """Append observations in the caller's transaction."""
+    rows = list(observations)
+    if not rows:
+        return
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            "INSERT INTO quality_finding (cause, source_id, feed_id, batch_id, count, evidence)"
+            " VALUES (%s, %s, %s, %s, %s, %s::jsonb)",
+            [(o.cause, source_id, o.feed_id, batch_id, o.count, json.dumps(o.evidence)) for o in rows],
+        )

@@ -1,0 +1,36 @@
+"""The keeper: makes incidents of findings, one for each cause. Sole writer of incidents."""
+
+from django.db import connection, transaction
+
+_LOCK = 0x7469636B02
+
+
+def keep(*, limit: int = 10_000) -> int:
+    """Add the oldest new findings to the open incidents of their causes, opening what is missing; return how many.
+
+    Safe to run twice at once: one keeper works, the other finds nothing to do.
+    """
+    with transaction.atomic(durable=True), connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [_LOCK])
+        (is_ours,) = cursor.fetchone()
+        if not is_ours:
+            return 0
+        cursor.execute(
+            "CREATE TEMPORARY TABLE kept ON COMMIT DROP AS SELECT id, cause, source_id, feed_id, batch_id, count,"
+            " evidence, found_at FROM quality_finding WHERE incident_id IS NULL ORDER BY id LIMIT %s",
+            [limit],
+        )
+        cursor.execute(
+            "INSERT INTO quality_incident (cause, source_id, feed_id, state, opened_at, last_seen_at, count, evidence)"
+            " SELECT cause, source_id, feed_id, 'OPEN', min(found_at), max(found_at), sum(count),"
+            " (array_agg(evidence || jsonb_build_object('batch', batch_id) ORDER BY id))[1]"
+            " FROM kept GROUP BY cause, source_id, feed_id"
+            " ON CONFLICT (cause, source_id, feed_id) WHERE state <> 'RESOLVED' DO UPDATE"
+            " SET count = quality_incident.count + excluded.count, last_seen_at = excluded.last_seen_at"
+        )
+        cursor.execute(
+            "UPDATE quality_finding f SET incident_id = i.id FROM kept k JOIN quality_incident i"
+            " ON i.cause = k.cause AND i.source_id IS NOT DISTINCT FROM k.source_id"
+            " AND i.feed_id IS NOT DISTINCT FROM k.feed_id AND i.state <> 'RESOLVED' WHERE f.id = k.id"
+        )
+        return int(cursor.rowcount)

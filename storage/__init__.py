@@ -1,0 +1,1 @@
+"""Keeping: the tick table, its partitions, reading, caches."""

@@ -1,0 +1,129 @@
+"""The latest tick of each feed in Redis: an entry is set only if it is newer, whatever order batches commit in."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import redis
+from django.conf import settings
+from django.db import connection
+
+from tickhub.core.batch import Batch
+from tickhub.core.ticks import Mask
+
+_KEY = "tickhub:latest"
+# An entry is "time_msc seq bid ask last volume quality"; compared and set in one step, so that no writer overtakes.
+_SET_IF_NEWER = """
+for i = 1, #ARGV, 4 do
+  local old = redis.call('HGET', KEYS[1], ARGV[i])
+  local is_newer = true
+  if old then
+    local time, seq = string.match(old, '^(%-?%d+) (%d+) ')
+    time, seq = tonumber(time), tonumber(seq)
+    is_newer = time < tonumber(ARGV[i + 1]) or (time == tonumber(ARGV[i + 1]) and seq < tonumber(ARGV[i + 2]))
+  end
+  if is_newer then redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 3]) end
+end
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class LatestTick:
+    """The newest stored tick of one feed."""
+
+    feed_id: int
+    time_msc: int
+    seq: int
+    bid: float
+    ask: float
+    last: float
+    volume: float
+    quality: int
+
+
+_client: "redis.Redis | None" = None
+
+
+def client() -> redis.Redis:
+    """Return this process's connection pool to Redis."""
+    global _client  # one pool for the process, made on first use
+    if _client is None:
+        _client = redis.Redis.from_url(
+            settings.REDIS_URL, decode_responses=True, socket_timeout=2, socket_connect_timeout=2
+        )
+    return _client
+
+
+def newest_of(batch: Batch, *, is_stored: Mask, quality: np.typing.NDArray[np.int32]) -> list[LatestTick]:
+    """Return the newest stored tick of each feed in a batch."""
+    found = []
+    for part, place, _ in batch.slices():
+        stored = np.flatnonzero(is_stored[place]) + place.start
+        if len(stored) == 0:
+            continue
+        times = batch.ticks["time_msc"][stored]
+        newest = stored[times == times.max()]
+        best = int(newest[batch.seq[newest].argmax()])
+        tick = batch.ticks[best]
+        found.append(
+            LatestTick(
+                feed_id=part.feed_id,
+                time_msc=int(tick["time_msc"]),
+                seq=int(batch.seq[best]),
+                bid=float(tick["bid"]),
+                ask=float(tick["ask"]),
+                last=float(tick["last"]),
+                volume=float(tick["volume_real"]),
+                quality=int(quality[best]),
+            )
+        )
+    return found
+
+
+def publish(ticks: list[LatestTick]) -> None:
+    """Set the entries that are newer than what Redis holds.
+
+    :raises redis.RedisError: if Redis does not answer; the table has the truth and the refresh repairs the cache
+    """
+    if not ticks:
+        return
+    args: list[str | int] = []
+    for tick in ticks:
+        text = f"{tick.time_msc} {tick.seq} {tick.bid!r} {tick.ask!r} {tick.last!r} {tick.volume!r} {tick.quality}"
+        args += [tick.feed_id, tick.time_msc, tick.seq, text]
+    client().eval(_SET_IF_NEWER, 1, _KEY, *args)
+
+
+def read(feed_ids: list[int]) -> dict[int, LatestTick]:
+    """Return the cached entries of feeds.
+
+    :raises redis.RedisError: if Redis does not answer
+    """
+    if not feed_ids:
+        return {}
+    found = {}
+    for feed_id, text in zip(feed_ids, client().hmget(_KEY, [str(feed_id) for feed_id in feed_ids]), strict=True):
+        if text is not None:
+            time_msc, seq, bid, ask, last, volume, quality = str(text).split(" ")
+            found[feed_id] = LatestTick(
+                feed_id,
+                int(time_msc),
+                int(seq),
+                float(bid),
+                float(ask),
+                float(last),
+                float(volume),
+                int(quality),
+            )
+    return found
+
+
+def from_table(feed_ids: list[int]) -> dict[int, LatestTick]:
+    """Return the newest stored tick of feeds from PostgreSQL."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT f, t.time_msc, t.seq, coalesce(t.bid, 0), coalesce(t.ask, 0), coalesce(t.last, 0),"
+            " coalesce(t.volume_real, 0), coalesce(t.quality, 0) FROM unnest(%s::int2[]) AS f"
+            " CROSS JOIN LATERAL (SELECT * FROM tick WHERE feed_id = f ORDER BY time_msc DESC, seq DESC LIMIT 1) t",
+            [feed_ids],
+        )
+        return {row[0]: LatestTick(*row) for row in cursor.fetchall()}

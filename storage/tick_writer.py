@@ -1,0 +1,148 @@
+"""Writes the ticks of a batch by COPY, in the caller's transaction. Sole writer of the tick table.
+
+In ordinary capture no key exists already. Where one does (the server refuses the COPY), rows equal in every value are
+duplicates; the same key with other values is a collision, and the new tick is stored under the next free seq.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from django.db import DataError, IntegrityError, connection, transaction
+
+from storage import packing, partitions, reader
+from storage.packing import Rows
+from tickhub.core.batch import Batch
+from tickhub.core.errors import PermanentError, TransientError
+from tickhub.core.flags import Flag, FlagArray
+from tickhub.core.ticks import Int64s, Mask
+
+_COPY = f"COPY tick ({', '.join(name for name, _ in packing.COLUMNS)}) FROM STDIN (FORMAT BINARY)"
+BAD_ROWS_MAX = 32
+
+
+class PartitionMissing(TransientError):
+    """A day's partition is not there (any more): it is made again and the batch retried."""
+
+
+class TooManyBadRows(PermanentError):
+    """More rows of one batch are refused than bisecting may single out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Collision:
+    """A key that was stored already with other values; ``stored`` and ``new`` are the rows' bytes in hexadecimal."""
+
+    feed_id: int
+    time_msc: int
+    seq: int
+    new_seq: int
+    stored: str
+    new: str
+
+
+@dataclass(slots=True)
+class Written:
+    """What became of a batch's ticks: one mark per tick of the batch."""
+
+    is_stored: Mask
+    is_duplicate: Mask
+    is_refused: Mask
+    collisions: list[Collision] = field(default_factory=list)
+
+
+def write(batch: Batch, *, flags: FlagArray, without: Mask) -> Written:
+    """Write a batch's ticks but those marked in ``without``.
+
+    :raises PartitionMissing: if a day has no partition
+    :raises TooManyBadRows: if the server refuses more than 32 rows one by one
+    """
+    place = np.flatnonzero(~without)
+    rows = Rows(
+        feed_id=batch.feed_of_tick()[place],
+        seq=batch.seq[place],
+        ticks=batch.ticks[place] if len(place) < len(batch.ticks) else batch.ticks,
+        quality=flags[place],
+        batch_id=batch.batch_id,
+    )
+    none = np.zeros(len(batch.ticks), dtype=bool)
+    written = Written(is_stored=none, is_duplicate=none.copy(), is_refused=none.copy())
+    if len(rows) == 0:
+        return written
+    order = rows.sorted_by_key()
+    if order is not rows:
+        place = place[np.lexsort((rows.seq, rows.ticks["time_msc"], rows.feed_id))]
+    _store(order, place, written)
+    return written
+
+
+def _store(rows: Rows, place: Int64s, written: Written) -> None:
+    """Store sorted rows; ``place`` says where each stands in the batch."""
+    try:
+        with transaction.atomic():
+            _copy(rows)
+    except IntegrityError as error:
+        _mend(rows, place, written, error)
+    except DataError as error:
+        _bisect(rows, place, written, error)
+    else:
+        written.is_stored[place] = True
+
+
+def _copy(rows: Rows) -> None:
+    with connection.cursor() as cursor, cursor.copy(_COPY) as copy:
+        copy.write(packing.pack(rows))
+
+
+def _mend(rows: Rows, place: Int64s, written: Written, error: IntegrityError) -> None:
+    sqlstate = getattr(error.__cause__, "sqlstate", None)
+    if sqlstate == "23505":
+        _store_around(rows, place, written)
+    elif sqlstate == "23514":
+        partitions.forget()
+        msg = f"batch {rows.batch_id}: {str(error).splitlines()[0]}"
+        raise PartitionMissing(msg) from error
+    else:
+        _bisect(rows, place, written, error)
+
+
+def _store_around(rows: Rows, place: Int64s, written: Written) -> None:
+    """Store the rows whose keys are free; settle the others as duplicates and collisions."""
+    exists, is_equal, stored = reader.lookup(rows)
+    written.is_duplicate[place[is_equal]] = True
+    collides = np.flatnonzero(exists & ~is_equal)
+    if len(collides):
+        moved = rows.take(collides)
+        seq = reader.next_free_seqs(moved)
+        for index, new_seq in zip(collides.tolist(), seq.tolist(), strict=True):
+            written.collisions.append(_collision(rows, index, int(new_seq), stored[index]))
+        quality = moved.quality | np.int32(Flag.COLLISION)
+        _copy(Rows(moved.feed_id, seq, moved.ticks, quality, rows.batch_id).sorted_by_key())
+        written.is_stored[place[collides]] = True
+    free = np.flatnonzero(~exists)
+    if len(free):
+        _copy(rows.take(free))
+        written.is_stored[place[free]] = True
+
+
+def _collision(rows: Rows, index: int, new_seq: int, stored: bytes) -> Collision:
+    return Collision(
+        feed_id=int(rows.feed_id[index]),
+        time_msc=int(rows.ticks["time_msc"][index]),
+        seq=int(rows.seq[index]),
+        new_seq=new_seq,
+        stored=stored.hex(),
+        new=rows.ticks[index : index + 1].tobytes().hex(),
+    )
+
+
+def _bisect(rows: Rows, place: Int64s, written: Written, error: Exception) -> None:
+    """Halve until the refused rows stand alone; they are marked, the others stored."""
+    if len(rows) == 1:
+        written.is_refused[place] = True
+        if int(written.is_refused.sum()) > BAD_ROWS_MAX:
+            msg = f"batch {rows.batch_id}: over {BAD_ROWS_MAX} rows refused, the last: {error}"
+            raise TooManyBadRows(msg) from error
+        return
+    middle = len(rows) // 2
+    _store(rows.take(slice(None, middle)), place[:middle], written)
+    _store(rows.take(slice(middle, None)), place[middle:], written)

@@ -1,0 +1,57 @@
+"""Sets a source up in the database and gives tests its poller."""
+
+from dataclasses import dataclass, field
+
+from ingest import leases
+from ingest.poller import Poller
+from ingest.target import Options, Target
+from tests.builders import NOON_MSC
+from tests.terminals import HandWrittenSource, HandWrittenTerminal
+from tickhub.reference import sources
+from tickhub.reference.models import Feed
+from tickhub.reference.sources import Description, SymbolDescription
+
+
+@dataclass
+class Rig:
+    """A poller over a hand-written terminal, with the ids that it published."""
+
+    terminal: HandWrittenTerminal
+    source: HandWrittenSource
+    poller: Poller
+    feeds: dict[str, Feed]
+    published: list[int] = field(default_factory=list)
+
+
+def make_rig(
+    *symbols: str, offset_ms: int = 0, options: Options | None = None, name: str = "hand", ttl_ms: int = 60_000
+) -> Rig:
+    """Register a source whose feeds begin at noon UTC and load its poller."""
+    terminal = HandWrittenTerminal()
+    source = HandWrittenSource(terminal, symbols, now_msc=NOON_MSC + offset_ms, offset_ms=offset_ms)
+    row, epoch = sources.register(
+        Description(
+            name=name,
+            spec="hand:",
+            scheme="hand",
+            server_name="hand-written",
+            is_replay=False,
+            offset_ms=offset_ms,
+            clock_evidence="set by the test",
+        )
+    )
+    feeds = sources.register_feeds(source=row, symbols=[SymbolDescription(s, 5, True, NOON_MSC) for s in symbols])
+    target = Target(
+        source_id=row.pk,
+        name=row.name,
+        epoch_id=epoch.pk,
+        offset_ms=offset_ms,
+        feeds={feed.symbol: (feed.pk, feed.begins_msc + offset_ms) for feed in feeds},
+    )
+    lease = leases.acquire(source_id=row.pk, holder="test", ttl_ms=ttl_ms)
+    published: list[int] = []
+    poller = Poller(
+        source=source, target=target, lease=lease, publish=published.append, options=options or Options(page_ticks=1000)
+    )
+    poller.load()
+    return Rig(terminal, source, poller, {feed.symbol: feed for feed in feeds}, published)

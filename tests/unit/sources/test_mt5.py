@@ -1,0 +1,100 @@
+"""The real terminal's adapter, with the simulated terminal in the place of the package."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from ingest.sources import mt5, spec
+from ingest.sources.session import WrongAccount
+from ingest.sources.simulator import LOGIN, Listing, SimulatedTerminal
+from ingest.sources.spec import Mt5Spec
+from ingest.sources.tape import RecordingTape
+from tests.builders import NOON_MSC, make_ticks
+from tickhub.core.errors import UsageError
+
+SOURCES = """
+[demo]
+path = "C:/Program Files/MT5/terminal64.exe"
+login = {login}
+password_file = "{folder}/password"
+server = "Simulated-Demo"
+clock = "+03:00"
+symbols = ["EURUSD"]
+"""
+
+
+def demo(text: str = "mt5:demo") -> Mt5Spec:
+    parsed = spec.parse(text)
+    assert isinstance(parsed, Mt5Spec)
+    return parsed
+
+
+def write_sources(folder: Path, *, login: int = LOGIN, without: str | None = None) -> str:
+    (folder / "password").write_text("investor\n")
+    lines = SOURCES.format(login=login, folder=folder).splitlines(keepends=True)
+    (folder / "sources.toml").write_text("".join(line for line in lines if not without or not line.startswith(without)))
+    return str(folder / "sources.toml")
+
+
+@pytest.fixture
+def package(monkeypatch: pytest.MonkeyPatch) -> SimulatedTerminal:
+    """Put a simulated terminal where the MetaTrader5 module would be imported from."""
+    tape = RecordingTape(make_ticks([(0, 1.0, 1.1)]))
+    simulated = SimulatedTerminal({"EURUSD": Listing(tape, digits=4)}, now_msc=lambda: NOON_MSC + 60_000)
+    monkeypatch.setitem(sys.modules, "MetaTrader5", simulated)  # type: ignore[arg-type]  # stands in for a module
+    return simulated
+
+
+@pytest.mark.usefixtures("package")
+def test_terminal_of_the_sources_file_is_opened_under_its_clock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TICKHUB_SOURCES_FILE", write_sources(tmp_path))
+
+    source = mt5.open_source(demo(), host_now_msc=lambda: NOON_MSC + 123)
+
+    assert (source.symbols, source.server_name, source.offset_ms) == (("EURUSD",), "Simulated-Demo", 10_800_000)
+    assert source.begin_poll() == NOON_MSC + 123 + 10_800_000
+    assert source.begins_msc("EURUSD", NOON_MSC + 123) == NOON_MSC
+    assert (source.digits("EURUSD"), source.is_quoted("EURUSD")) == (4, True)
+    assert (source.is_replay, source.can_be_reread, source.is_exhausted()) == (False, False, False)
+
+
+def test_another_account_of_the_terminal_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: SimulatedTerminal
+) -> None:
+    monkeypatch.setenv("TICKHUB_SOURCES_FILE", write_sources(tmp_path))
+    source = mt5.open_source(demo(), host_now_msc=lambda: NOON_MSC)
+
+    package.account_login = 999
+
+    with pytest.raises(WrongAccount):
+        source.begin_poll()
+
+
+def test_description_never_shows_login_or_password(tmp_path: Path) -> None:
+    described = mt5.describe(demo(), write_sources(tmp_path, login=987_654))
+
+    assert described.password == "investor"
+    assert "987654" not in repr(described)
+    assert "investor" not in repr(described)
+
+
+@pytest.mark.parametrize("key", ["path", "login", "password_file", "server", "clock", "symbols"])
+def test_every_value_is_required(tmp_path: Path, key: str) -> None:
+    with pytest.raises(UsageError, match=rf"sources.toml, \[demo\]: {key} is missing or is no "):
+        mt5.describe(demo(), write_sources(tmp_path, without=key))
+
+
+def test_clock_of_the_spec_takes_the_place_of_the_file_s(tmp_path: Path) -> None:
+    described = mt5.describe(demo("mt5:demo?clock=UTC"), write_sources(tmp_path, without="clock"))
+
+    assert described.offset_ms == 0
+
+
+def test_missing_file_and_table_are_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"^mt5:demo: TICKHUB_SOURCES_FILE names no sources file$"):
+        mt5.describe(demo(), None)
+    with pytest.raises(UsageError, match=r"sources.toml: has no table \[live\]$"):
+        mt5.describe(demo("mt5:live"), write_sources(tmp_path))

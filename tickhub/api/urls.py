@@ -1,0 +1,10 @@
+"""The addresses of the REST API."""
+
+from django.urls import path
+
+from tickhub.api import views
+
+urlpatterns = [
+    path("health/", views.HealthView.as_view(), name="health"),
+    path("ticks/latest/", views.LatestTicksView.as_view(), name="ticks-latest"),
+]

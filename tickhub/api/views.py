@@ -1,0 +1,34 @@
+"""Health, and the newest tick of each instrument."""
+
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from tickhub.api import health, latest_ticks
+
+
+class HealthView(APIView):
+    """Whether the servers answer and the backlog moves; 503 where something does not."""
+
+    permission_classes = (AllowAny,)
+    authentication_classes = ()
+
+    def get(self, request: Request) -> Response:
+        report = health.report()
+        return Response(report, status=200 if report["status"] == "ok" else 503)
+
+
+class LatestTicksView(APIView):
+    """The newest stored tick of each instrument, with its age and what is known of its quality."""
+
+    permission_classes = (AllowAny,)
+    authentication_classes = ()
+
+    def get(self, request: Request) -> Response:
+        wanted = request.query_params.get("instruments")
+        codes = [code for code in wanted.split(",") if code] if wanted else None
+        found, unknown = latest_ticks.newest(codes)
+        if unknown:
+            return Response({"detail": f"instruments not known: {', '.join(unknown)}"}, status=404)
+        return Response(found)

@@ -1,0 +1,1 @@
+"""Benchmarks: each measures the running system against the ceiling of the same machine, in one run."""

@@ -1,0 +1,23 @@
+"""Every metric of tickhub, declared before use. docs/metrics.md describes each; a test compares the two."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+CAPTURED_TICKS = Counter("tickhub_captured_ticks_total", "Ticks committed to the inbox.", ["source"])
+LATE_TICKS = Counter("tickhub_late_ticks_total", "Ticks that appeared behind the cursor.", ["source"])
+READ_ERRORS = Counter("tickhub_read_errors_total", "Reads that a terminal answered with an error.", ["source"])
+POLL_SECONDS = Histogram("tickhub_poll_seconds", "Time of one poll, from the first read to the commit.", ["source"])
+PUBLISH_FAILURES = Counter("tickhub_publish_failures_total", "Batch ids that could not be published at once.")
+PUBLISH_SKIPPED = Counter("tickhub_publish_skipped_total", "Batch ids left to the sweeper: the queue was long.")
+SWEPT_BATCHES = Counter("tickhub_swept_batches_total", "Waiting batches published again by the sweeper.")
+STORED_TICKS = Counter("tickhub_stored_ticks_total", "Ticks committed to the tick table.")
+HELD_TICKS = Counter("tickhub_held_ticks_total", "Ticks put into quarantine.")
+DUPLICATE_TICKS = Counter("tickhub_duplicate_ticks_total", "Ticks whose equal row was stored already.")
+COLLISIONS = Counter("tickhub_collisions_total", "Ticks whose key was stored already with other values.")
+FAILED_BATCHES = Counter("tickhub_failed_batches_total", "Batches that an error of our own stopped.", ["stage"])
+BATCH_SECONDS = Histogram(
+    "tickhub_batch_seconds",
+    "Time of each stage of one batch.",
+    ["stage"],
+    buckets=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1),
+)
+BACKLOG_BATCHES = Gauge("tickhub_backlog_batches", "Batches captured and not yet stored.")

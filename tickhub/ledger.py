@@ -1,0 +1,77 @@
+"""Adds up what the stations say of themselves: captured, stored, quarantined, duplicates, failed, waiting, by feed and
+UTC hour, from the rows that each station wrote in its own transaction."""
+
+from dataclasses import dataclass, field
+
+from django.db import connection
+
+from tickhub.core import digest
+from tickhub.core.digest import Digest
+
+Hours = dict[int, Digest]
+
+_MOD = 1 << 64
+# The sums of a digest stand as 16 hexadecimal digits; PostgreSQL adds them as numbers without a bound.
+_ADD_UP = """
+SELECT (part->>'feed')::int, hour.key::bigint, sum((hour.value->>0)::bigint),
+       sum(('x' || (hour.value->>1))::bit(64)::bigint), sum(('x' || (hour.value->>2))::bit(64)::bigint)
+FROM ingest_batch b, jsonb_array_elements({column}) AS part, jsonb_each(part->%s) AS hour
+WHERE b.source_id = %s AND (%s::text IS NULL OR b.status = %s)
+GROUP BY 1, 2
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class FeedLedger:
+    """One feed's stations, each by UTC hour (since 1970)."""
+
+    captured: Hours = field(default_factory=dict)
+    stored: Hours = field(default_factory=dict)
+    held: Hours = field(default_factory=dict)
+    duplicates: Hours = field(default_factory=dict)
+    failed: Hours = field(default_factory=dict)
+    waiting: Hours = field(default_factory=dict)
+
+
+def of_source(source_id: int) -> dict[int, FeedLedger]:
+    """Return the ledgers of a source's feeds, by feed id."""
+    ledgers: dict[int, FeedLedger] = {}
+    for station, column, key, status in (
+        ("captured", "b.parts", "hours", None),
+        ("failed", "b.parts", "hours", "FAILED"),
+        ("waiting", "b.parts", "hours", "WAITING"),
+        ("stored", "b.outcome", "stored", "STORED"),
+        ("held", "b.outcome", "held", "STORED"),
+        ("duplicates", "b.outcome", "duplicates", "STORED"),
+    ):
+        with connection.cursor() as cursor:
+            cursor.execute(_ADD_UP.format(column=column), [key, source_id, status, status])
+            for feed_id, hour, count, sum1, sum2 in cursor.fetchall():
+                hours = getattr(ledgers.setdefault(feed_id, FeedLedger()), station)
+                hours[hour] = Digest(int(count), int(sum1) % _MOD, int(sum2) % _MOD)
+    return ledgers
+
+
+def flagged(source_id: int) -> int:
+    """Return how many stored or held ticks of a source carry a flag that is more than information."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT coalesce(sum((part->>'flagged')::bigint), 0) FROM ingest_batch b,"
+            " jsonb_array_elements(b.outcome) AS part WHERE b.source_id = %s AND b.status = 'STORED'",
+            [source_id],
+        )
+        return int(cursor.fetchone()[0])
+
+
+def total(hours: Hours) -> int:
+    """Return the count of all hours."""
+    return digest.total(hours.values()).count
+
+
+def add(*many: Hours) -> Hours:
+    """Add hours up."""
+    found: Hours = {}
+    for hours in many:
+        for hour, value in hours.items():
+            found[hour] = found.get(hour, digest.ZERO) + value
+    return found

@@ -1,0 +1,196 @@
+"""The way of a batch through the stages: the only place that knows their order."""
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import redis
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError, transaction
+
+from ingest import inbox
+from quality import findings, inspection, quarantine
+from quality.findings import Observation
+from quality.inspection import Limits
+from storage import latest, partitions, tick_writer
+from storage.tick_writer import Written
+from tickhub.core import clock, digest, metrics
+from tickhub.core import flags as quality_flags
+from tickhub.core.batch import Batch
+from tickhub.core.clock import DAY_MS, HOUR_MS
+from tickhub.core.errors import PermanentError, TransientError
+from tickhub.core.flags import Flag, FlagArray
+from tickhub.core.ticks import Mask
+from tickhub.reference import queries as reference
+from tickhub.reference.queries import FeedFacts
+
+logger = logging.getLogger(__name__)
+
+# Facts of feeds, kept for a while: an operator's change reaches every worker within this time.
+_FACTS_S = 10.0
+_facts: dict[int, tuple[float, FeedFacts]] = {}
+
+
+def process(*, batch_id: int) -> int | None:
+    """Judge one captured batch and store it, all or nothing; return the id of the batch done.
+
+    If that batch is done already, the oldest waiting one is taken instead; None where nothing waits.
+
+    :raises tickhub.core.errors.TransientError: if it may succeed when tried again
+    :raises django.db.DatabaseError: if the database failed; the batch waits on
+    """
+    try:
+        return _attempt(batch_id)
+    except inbox.BatchUnavailable:
+        oldest = inbox.oldest_waiting()
+        if oldest is None:
+            return None
+    try:
+        return _attempt(oldest)
+    except inbox.BatchUnavailable:
+        return None
+
+
+def _attempt(batch_id: int) -> int:
+    """Process one batch; what fails it for good is recorded, and its bytes stay.
+
+    :raises inbox.BatchUnavailable: if it is done already or another worker holds it
+    """
+    try:
+        _ensure_partitions(batch_id)
+        batch, newest = _process(batch_id)
+    except (TransientError, inbox.BatchUnavailable, DatabaseError, InterfaceError):
+        raise
+    except Exception as error:  # noqa: BLE001  # whatever our own code raises: the batch is failed, never lost
+        _fail(batch_id, error)
+        return batch_id
+    try:
+        latest.publish(newest)
+    except redis.RedisError as error:
+        # The table has the tick; the refresh sets the cache within a second of Redis' return.
+        logger.warning("latest tick not cached", extra={"batch_id": batch.batch_id, "error": str(error)})
+    return batch_id
+
+
+def _fail(batch_id: int, error: Exception) -> None:
+    """Mark a batch failed, with the finding that becomes its incident, in one transaction."""
+    message = str(error) if isinstance(error, PermanentError) else f"{type(error).__name__}: {error}"
+    with transaction.atomic(durable=True):
+        source_id = inbox.mark_failed(batch_id=batch_id, failure=message)
+        if source_id is None:
+            return
+        observation = Observation("BATCH_FAILED", None, 1, {"error": message})
+        findings.append([observation], source_id=source_id, batch_id=batch_id)
+    metrics.FAILED_BATCHES.labels(type(error).__name__).inc()
+    logger.error("batch failed", extra={"batch_id": batch_id, "error": message}, exc_info=error)
+
+
+def _ensure_partitions(batch_id: int) -> None:
+    days = inbox.days_of(batch_id=batch_id)
+    if days:
+        partitions.ensure(days, earliest_day=_earliest_msc() // DAY_MS, latest_day=clock.day_of(clock.now_msc()) + 1)
+
+
+def _earliest_msc() -> int:
+    return clock.parse(settings.EARLIEST_DAY)
+
+
+def _process(batch_id: int) -> tuple[Batch, list[latest.LatestTick]]:
+    with transaction.atomic(durable=True):
+        with _stage("claim"):
+            batch = inbox.claim(batch_id=batch_id)
+        with _stage("judge"):
+            limits = Limits(earliest_msc=_earliest_msc(), future_tolerance_ms=settings.FUTURE_TOLERANCE_MS)
+            flags = inspection.inspect(batch, facts=_facts_of(batch), limits=limits)
+            held = inspection.held(flags)
+        with _stage("write"):
+            written = tick_writer.write(batch, flags=flags, without=held)
+            flags[written.is_refused] |= int(Flag.UNSTORABLE)
+            held |= written.is_refused
+        with _stage("hold"):
+            quarantine.hold(batch, flags=flags, held=held)
+            observations = findings.observe(batch, flags=flags) + _collisions(written)
+            findings.append(observations, source_id=batch.source_id, batch_id=batch.batch_id)
+        with _stage("mark"):
+            inbox.mark_stored(batch_id=batch_id, outcome=_outcome(batch, written, held, flags))
+    _count(written, held)
+    return batch, latest.newest_of(batch, is_stored=written.is_stored, quality=flags)
+
+
+@contextmanager
+def _stage(name: str) -> Iterator[None]:
+    started = time.perf_counter()
+    yield
+    metrics.BATCH_SECONDS.labels(name).observe(time.perf_counter() - started)
+
+
+def _facts_of(batch: Batch) -> dict[int, FeedFacts]:
+    now_s = clock.monotonic_s()
+    wanted = {part.feed_id for part in batch.parts}
+    stale = {feed_id for feed_id in wanted if feed_id not in _facts or now_s - _facts[feed_id][0] > _FACTS_S}
+    if stale:
+        for feed_id, facts in reference.feed_facts(stale).items():
+            _facts[feed_id] = (now_s, facts)
+    return {feed_id: _facts[feed_id][1] for feed_id in wanted}
+
+
+def forget_facts() -> None:
+    """Forget the facts of feeds, for a database that was replaced."""
+    _facts.clear()
+
+
+def _collisions(written: Written) -> list[Observation]:
+    return [
+        Observation(
+            "COLLISION",
+            collision.feed_id,
+            1,
+            {
+                "first": {"time_msc": collision.time_msc, "seq": collision.seq},
+                "new_seq": collision.new_seq,
+                "stored": collision.stored,
+                "new": collision.new,
+            },
+        )
+        for collision in written.collisions
+    ]
+
+
+def _outcome(batch: Batch, written: Written, held: Mask, flags: FlagArray) -> list[dict[str, object]]:
+    """Describe what became of each part: digests by UTC hour of the stored ticks, the held ones and the duplicates."""
+    outcome: list[dict[str, object]] = []
+    everything_stored = bool(written.is_stored.all())
+    flagged = (flags & ~int(quality_flags.INFORMATIONAL)) != 0
+    for part, place, _ in batch.slices():
+        # Adding and subtracting digests is exact, so that only the exceptions are digested a second time.
+        stored = part.hours if everything_stored else _digests(batch, place, written.is_stored)
+        outcome.append(
+            {
+                "feed": part.feed_id,
+                "stored": _as_json(stored),
+                "held": _as_json(_digests(batch, place, held)),
+                "duplicates": _as_json(_digests(batch, place, written.is_duplicate)),
+                "flagged": int(flagged[place].sum()),
+            }
+        )
+    return outcome
+
+
+def _digests(batch: Batch, place: slice, which: Mask) -> dict[int, digest.Digest]:
+    marks = which[place]
+    if not marks.any():
+        return {}
+    ticks = batch.ticks[place][marks]
+    return digest.by_key(ticks, ticks["time_msc"] // HOUR_MS)
+
+
+def _as_json(digests: dict[int, digest.Digest]) -> dict[str, list[int | str]]:
+    return {str(hour): value.as_list() for hour, value in digests.items()}
+
+
+def _count(written: Written, held: Mask) -> None:
+    metrics.STORED_TICKS.inc(int(written.is_stored.sum()))
+    metrics.HELD_TICKS.inc(int(held.sum()))
+    metrics.DUPLICATE_TICKS.inc(int(written.is_duplicate.sum()))
+    metrics.COLLISIONS.inc(len(written.collisions))

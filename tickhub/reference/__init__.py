@@ -1,0 +1,1 @@
+"""Reference data: what is traded, where it comes from, under which clock."""

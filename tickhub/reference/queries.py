@@ -1,0 +1,74 @@
+"""Reads of the reference data."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from django.db.models import QuerySet
+
+from tickhub.core.errors import UsageError
+from tickhub.reference.models import ClockEpoch, Feed, Instrument, Source
+
+
+@dataclass(frozen=True, slots=True)
+class FeedFacts:
+    """What judging needs to know of a feed's instrument."""
+
+    feed_id: int
+    digits: int
+    is_quoted: bool
+    negative_prices: bool
+
+
+def feed_facts(feed_ids: Iterable[int]) -> dict[int, FeedFacts]:
+    """Return the facts of the feeds that exist."""
+    rows = Feed.objects.filter(pk__in=list(feed_ids)).select_related("instrument").order_by("pk")
+    return {
+        feed.pk: FeedFacts(
+            feed_id=feed.pk,
+            digits=feed.instrument.digits,
+            is_quoted=feed.instrument.price_basis == Instrument.PriceBasis.QUOTE,
+            negative_prices=feed.instrument.negative_prices,
+        )
+        for feed in rows
+    }
+
+
+def feeds(*, source: str | None = None, symbol: str | None = None) -> QuerySet[Feed]:
+    """Return feeds with their sources and instruments, by source and symbol."""
+    rows = Feed.objects.select_related("source", "instrument").order_by("source_id", "symbol")
+    if source is not None:
+        rows = rows.filter(source__name=source)
+    if symbol is not None:
+        rows = rows.filter(symbol=symbol)
+    return rows
+
+
+def sources(*, name: str | None = None) -> QuerySet[Source]:
+    """Return sources by priority and name."""
+    rows = Source.objects.order_by("priority", "name")
+    return rows if name is None else rows.filter(name=name)
+
+
+def one_feed(*, symbol: str, source: str | None) -> Feed:
+    """Return the only feed of a symbol.
+
+    :raises UsageError: if there is none, or several and no source is given
+    """
+    found = list(feeds(source=source, symbol=symbol))
+    where = f" of source {source}" if source else ""
+    if not found:
+        known = ", ".join(sorted({feed.symbol for feed in feeds(source=source)})) or "none"
+        msg = f"symbol {symbol}{where} is not known; known: {known}"
+        raise UsageError(msg)
+    if len(found) > 1:
+        msg = f"symbol {symbol} is held by several sources, choose one with --source: " + ", ".join(
+            feed.source.name for feed in found
+        )
+        raise UsageError(msg)
+    return found[0]
+
+
+def offset_ms(*, source_id: int) -> int:
+    """Return the terminal clock minus UTC of a source's newest epoch, in milliseconds."""
+    epoch = ClockEpoch.objects.filter(source_id=source_id).order_by("-starts_msc").first()
+    return epoch.offset_ms if epoch else 0

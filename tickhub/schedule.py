@@ -1,0 +1,27 @@
+"""The schedule of beat, written to its tables at every start; operators see it in the admin and may add to it."""
+
+from django.db import transaction
+from django_celery_beat.models import IntervalSchedule, PeriodicTask
+
+# Task, period in seconds. Each expires before its next turn, so that a pause makes no crowd.
+_TASKS = (
+    ("ingest.sweep_inbox", 1),
+    ("quality.keep_incidents", 1),
+    ("storage.refresh_latest", 1),
+)
+
+
+def synchronise() -> None:
+    """Make the periodic tasks that are missing; what an operator switched off stays off."""
+    with transaction.atomic(durable=True):
+        for task, period_s in _TASKS:
+            interval, _ = IntervalSchedule.objects.get_or_create(every=period_s, period=IntervalSchedule.SECONDS)
+            PeriodicTask.objects.update_or_create(
+                name=task,
+                defaults={
+                    "task": task,
+                    "interval": interval,
+                    "queue": "keeping",
+                    "expire_seconds": period_s * 5,
+                },
+            )

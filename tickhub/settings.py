@@ -1,0 +1,173 @@
+"""Django's settings, all from the environment. docs/settings.md describes each variable."""
+
+import secrets
+from pathlib import Path
+from typing import Any
+
+from tickhub import env
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+# "local" listens on loopback and may make its own key; "production" refuses to start on either.
+ENVIRONMENT = env.choice("TICKHUB_ENVIRONMENT", "local", ("local", "production"))
+DEBUG = False
+_given_key = env.secret("TICKHUB_SECRET_KEY")
+SECRET_KEY_IS_GIVEN = _given_key is not None
+# Without a key, each process makes its own: safe, but logins end with the process.
+SECRET_KEY = _given_key or secrets.token_urlsafe(50)
+ALLOWED_HOSTS = env.words("TICKHUB_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
+CSRF_TRUSTED_ORIGINS = env.words("TICKHUB_TRUSTED_ORIGINS", "")
+HTTPS = env.choice("TICKHUB_HTTPS", "off", ("on", "off")) == "on"
+
+INSTALLED_APPS = [
+    "tickhub.apps.TickhubConfig",
+    "tickhub.reference.apps.ReferenceConfig",
+    "ingest.apps.IngestConfig",
+    "quality.apps.QualityConfig",
+    "storage.apps.StorageConfig",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django_celery_beat",
+    "django_prometheus",
+    "rest_framework",
+]
+MIDDLEWARE = [
+    "django_prometheus.middleware.PrometheusBeforeMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_prometheus.middleware.PrometheusAfterMiddleware",
+]
+ROOT_URLCONF = "tickhub.urls"
+ASGI_APPLICATION = "tickhub.asgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+# A statement, an idle transaction or a silent peer that outlasts these gives its locks back.
+STATEMENT_TIMEOUT_MS = env.integer("TICKHUB_STATEMENT_TIMEOUT_MS", 30_000, least=1_000, most=600_000)
+IDLE_TRANSACTION_TIMEOUT_MS = env.integer("TICKHUB_IDLE_TRANSACTION_TIMEOUT_MS", 20_000, least=1_000, most=600_000)
+
+
+def _database(parts: dict[str, str]) -> dict[str, Any]:  # Any: Django's setting is a free mapping
+    timeouts = (
+        f"-c statement_timeout={STATEMENT_TIMEOUT_MS}"
+        f" -c idle_in_transaction_session_timeout={IDLE_TRANSACTION_TIMEOUT_MS}"
+        f" -c tcp_user_timeout=20000 -c timezone=UTC"
+    )
+    named = {"dbname": "NAME", "user": "USER", "password": "PASSWORD", "host": "HOST", "port": "PORT"}
+    settings: dict[str, Any] = {named[key]: value for key, value in parts.items() if key in named}
+    options: dict[str, Any] = {key: value for key, value in parts.items() if key not in named}
+    options["options"] = f"{parts.get('options', '')} {timeouts}".strip()
+    # Values travel beside the statement, so that a batch's bytes are never written into SQL text.
+    options["server_side_binding"] = True
+    options |= {
+        "connect_timeout": 5,
+        "tcp_user_timeout": 20_000,
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+    }
+    return settings | {
+        "ENGINE": "django_prometheus.db.backends.postgresql",
+        "OPTIONS": options,
+        "CONN_MAX_AGE": None,
+        "CONN_HEALTH_CHECKS": True,
+    }
+
+
+DATABASES = {"default": _database(env.database("DATABASE_URL"))}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+REDIS_URL = env.secret("REDIS_URL") or "redis://redis-url-is-not-set.invalid:6379/0"
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
+
+# Celery carries batch ids. A message may be lost or repeated: the inbox knows, and the sweeper publishes again.
+CELERY_BROKER_URL = REDIS_URL
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_TIME_LIMIT = env.integer("TICKHUB_TASK_TIME_LIMIT_S", 45, least=5, most=3600)
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+# A killed worker's message comes back after this; it exceeds the longest task and the longest retry.
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "visibility_timeout": CELERY_TASK_TIME_LIMIT + 15,
+    "unacked_restore_interval": 5,
+    "unacked_restore_throttle": 1,
+    "socket_timeout": 20,
+    "socket_connect_timeout": 5,
+    "socket_keepalive": True,
+}
+CELERY_TASK_DEFAULT_QUEUE = "batches"
+CELERY_TASK_ROUTES = {"tickhub.process_batch": {"queue": "batches"}, "*": {"queue": "keeping"}}
+CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+CELERY_TIMEZONE = "UTC"
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_SEND_TASK_EVENTS = False
+
+USE_TZ = True
+TIME_ZONE = "UTC"
+USE_I18N = False
+STATIC_URL = "static/"
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_AUTOREFRESH = False
+
+SECURE_SSL_REDIRECT = HTTPS
+SESSION_COOKIE_SECURE = HTTPS
+CSRF_COOKIE_SECURE = HTTPS
+SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS
+SECURE_HSTS_PRELOAD = HTTPS
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
+X_FRAME_OPTIONS = "DENY"
+
+REST_FRAMEWORK = {
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticatedOrReadOnly"],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.SessionAuthentication"],
+}
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"()": "tickhub.logs.FactsFormatter"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {
+        "handlers": ["stderr"],
+        "level": env.choice("TICKHUB_LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR")),
+    },
+    "loggers": {
+        # One line per message would be two per batch.
+        "celery": {"level": "WARNING"},
+        "kombu": {"level": "WARNING"},
+    },
+}
+
+POLL_INTERVAL_MS = env.integer("TICKHUB_POLL_INTERVAL_MS", 50, least=1, most=60_000)
+PAGE_TICKS = env.integer("TICKHUB_PAGE_TICKS", 65_536, least=100, most=1_000_000)
+LEASE_TTL_MS = env.integer("TICKHUB_LEASE_TTL_MS", 5_000, least=1_000, most=600_000)
+QUEUE_MAX = env.integer("TICKHUB_QUEUE_MAX", 1_000, least=10, most=100_000)
+PUBLISH_AGAIN_MS = env.integer("TICKHUB_PUBLISH_AGAIN_MS", 10_000, least=100, most=600_000)
+EARLIEST_DAY = env.text("TICKHUB_EARLIEST_DAY", "1990-01-01")
+FUTURE_TOLERANCE_MS = env.integer("TICKHUB_FUTURE_TOLERANCE_MS", 1_000, least=0, most=86_400_000)
+WORKERS = env.integer("TICKHUB_WORKERS", 2, least=1, most=64)

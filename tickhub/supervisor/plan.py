@@ -1,0 +1,75 @@
+"""Which processes make up the system, and their command lines."""
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from tickhub.supervisor.children import Child
+
+MANAGE = str(Path(__file__).resolve().parents[2] / "manage.py")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What `up` was asked for."""
+
+    sources: tuple[str, ...]
+    http: tuple[str, int]
+    workers: int
+    logs: Path
+    environment: dict[str, str]
+    for_s: float | None
+    until_drained: bool
+    origin_msc: int
+
+
+def children(plan: Plan) -> tuple[list[Child], list[Child]]:
+    """Return the services in their order of start, and the pollers."""
+    services = [_worker(plan), _beat(plan), _web(plan)]
+    return services, [poller(plan, index) for index in range(len(plan.sources))]
+
+
+def _child(plan: Plan, name: str, argv: list[str]) -> Child:
+    environment = dict(os.environ) | plan.environment | {"DJANGO_SETTINGS_MODULE": "tickhub.settings"}
+    return Child(name=name, argv=argv, environment=environment, log=plan.logs / f"{name}.log")
+
+
+def _celery(plan: Plan, name: str, *arguments: str) -> Child:
+    return _child(plan, name, [sys.executable, "-m", "celery", "-A", "tickhub", *arguments])
+
+
+def _worker(plan: Plan) -> Child:
+    return _celery(
+        plan,
+        "worker",
+        "worker",
+        "--queues=batches,keeping",
+        f"--concurrency={plan.workers}",
+        "--hostname=worker@%h",
+        # These talk to other workers; nothing here listens.
+        "--without-gossip",
+        "--without-mingle",
+        "--without-heartbeat",
+        "--loglevel=WARNING",
+    )
+
+
+def _beat(plan: Plan) -> Child:
+    return _celery(plan, "beat", "beat", "--pidfile=", "--max-interval=1", "--loglevel=WARNING")
+
+
+def _web(plan: Plan) -> Child:
+    host, port = plan.http
+    argv = [sys.executable, "-m", "uvicorn", "tickhub.asgi:application", "--host", host, "--port", str(port)]
+    return _child(plan, "web", [*argv, "--no-access-log", "--log-level", "warning", "--lifespan", "off"])
+
+
+def poller(plan: Plan, index: int) -> Child:
+    """Return the poller of one source."""
+    argv = [sys.executable, MANAGE, "poll", "--source", plan.sources[index], "--origin", str(plan.origin_msc)]
+    if plan.for_s is not None:
+        argv += ["--for", str(plan.for_s)]
+    if plan.until_drained:
+        argv.append("--until-drained")
+    return _child(plan, f"poller-{index + 1}", argv)

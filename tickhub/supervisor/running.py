@@ -1,0 +1,150 @@
+"""One run of the whole system, from migrations to the reconciliation."""
+
+import signal
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management import call_command
+from django.db import DatabaseError, connection
+
+from ingest.sources import opening
+from ingest.sources import spec as specs
+from quality import incidents
+from tickhub import checks, reconcile, schedule
+from tickhub.core import clock
+from tickhub.core.errors import UsageError
+from tickhub.embedded.servers import Servers
+from tickhub.reconcile import Report, Scope
+from tickhub.supervisor import access, figures
+from tickhub.supervisor.console import Progress
+from tickhub.supervisor.plan import Plan
+from tickhub.supervisor.supervisor import Supervisor
+
+DEFAULT_SOURCE = "sim:?symbols=EURUSD,GBPUSD,USDJPY,XAUUSD&rate=50&seed=1"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What `up` was asked for."""
+
+    sources: tuple[str, ...]
+    http: str
+    for_s: float | None
+    until_drained: bool
+
+
+def run(
+    request: Request, *, servers: Servers | None, logs: Path, progress: Progress
+) -> tuple[Report, dict[str, Any]]:  # Any: JSON
+    """Run the system until it ends; return the reconciliation and the figures of the run.
+
+    :raises UsageError: if a source, an address or the database cannot be used
+    """
+    names = _check_sources(request, progress)
+    http = _address(request.http)
+    _prepare_database(logs.parent)
+    after_batch = figures.newest_batch()
+    supervisor = Supervisor(
+        plan=Plan(
+            sources=request.sources,
+            http=http,
+            workers=settings.WORKERS,
+            logs=logs,
+            environment=access.environment(logs.parent),
+            for_s=request.for_s,
+            until_drained=request.until_drained,
+            origin_msc=clock.now_msc(),
+        ),
+        servers=servers,
+        tell=progress.tell,
+    )
+    stop = _catch_signals(supervisor)
+    supervisor.start()
+    progress.tell(f"admin http://{http[0]}:{http[1]}/admin/   {access.hint(logs.parent)}")
+    progress.tell(f"logs {logs}")
+    try:
+        is_asked = _watch(supervisor, progress, names, after_batch, stop)
+        supervisor.end(drain=not is_asked)
+        while incidents.keep():
+            pass
+        report = reconcile.reconcile(Scope())
+        return report, figures.of_run(after_batch=after_batch)
+    finally:
+        supervisor.stop()
+        connection.close()
+
+
+def _check_sources(request: Request, progress: Progress) -> list[str]:
+    """Open every source once, so that a bad one is refused before anything runs; tell what was left out of it."""
+    names = []
+    for text in request.sources:
+        spec = specs.parse(text)
+        names.append(spec.identity)
+        for note in opening.open_for_rereading(spec).notes:
+            progress.tell(note)
+    if len(set(names)) < len(names):
+        msg = f"--source: the same source is given twice: {', '.join(names)}"
+        raise UsageError(msg)
+    return names
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdigit() or not 0 < int(port) < 65_536:
+        msg = f"--http {text}: expected HOST:PORT"
+        raise UsageError(msg)
+    family = socket.AF_INET6 if ":" in host.strip("[]") else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host.strip("[]"), int(port)))
+        except OSError as error:
+            msg = f"--http {text}: {error.strerror}; choose another address"
+            raise UsageError(msg) from error
+    return host.strip("[]"), int(port)
+
+
+def _prepare_database(folder: Path) -> None:
+    call_command("migrate", verbosity=0, interactive=False)
+    faults = checks.durability_faults()
+    if faults:
+        raise UsageError("PostgreSQL would lose ticks: " + "; ".join(faults))
+    schedule.synchronise()
+    access.ensure_admin(folder)
+
+
+def _catch_signals(supervisor: Supervisor) -> list[int]:
+    """Note the first Ctrl-C or SIGTERM; the second one stops the waiting too."""
+    received: list[int] = []
+
+    def note(number: int, _frame: object) -> None:
+        supervisor.is_hurried = bool(received)
+        received.append(number)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, note)
+    return received
+
+
+def _watch(supervisor: Supervisor, progress: Progress, names: list[str], after_batch: int, stop: list[int]) -> bool:
+    """Watch until the sources end or a signal comes; return whether it was a signal."""
+    shown_s = 0.0
+    while not stop:
+        if supervisor.watch():
+            return False
+        if clock.monotonic_s() - shown_s >= 1.0:
+            shown_s = clock.monotonic_s()
+            _show(progress, names, after_batch)
+        clock.sleep(0.1)
+    return True
+
+
+def _show(progress: Progress, names: list[str], after_batch: int) -> None:
+    try:
+        progress.show(figures.live(names=names, after_batch=after_batch, window_s=5.0))
+    except DatabaseError as error:
+        connection.close()
+        progress.tell(f"database: {str(error).splitlines()[0]}")

@@ -1,0 +1,133 @@
+"""The loop that keeps the system running, and the order in which it ends."""
+
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from django.db import DatabaseError, connection
+
+from ingest import queries
+from tickhub.core import clock
+from tickhub.core.errors import UsageError
+from tickhub.embedded.servers import Servers
+from tickhub.supervisor import plan as plans
+from tickhub.supervisor.children import Child
+from tickhub.supervisor.plan import Plan
+from tickhub.supervisor.watchdog import Watchdog
+
+# Ctrl-C and SIGTERM end everything within 10 s; these are the shares of settling, draining and the last children.
+_SETTLE_S, _DRAIN_S, _STOP_S = 4.0, 2.0, 2.0
+
+
+@dataclass(slots=True)
+class Supervisor:
+    """Starts the children of a plan and keeps them running until told to end."""
+
+    plan: Plan
+    servers: Servers | None
+    tell: Callable[[str], None]
+    services: list[Child] = field(default_factory=list)
+    pollers: list[Child] = field(default_factory=list)
+    retired: list[Child] = field(default_factory=list)
+    is_hurried: bool = False
+    watchdog: Watchdog = field(default_factory=Watchdog)
+
+    def start(self) -> None:
+        """Start every child."""
+        self.services, self.pollers = plans.children(self.plan)
+        for child in [*self.services, *self.pollers]:
+            child.start()
+
+    def watch(self) -> bool:
+        """Restart what died; return whether every poller has ended by itself.
+
+        :raises UsageError: if a poller refuses its source
+        """
+        if self.servers is not None:
+            for line in self.servers.ensure_alive():
+                self.tell(line)
+        for child in self.services:
+            self._revive(child)
+        for child in list(self.pollers):
+            self._watch_poller(child)
+        self.retired = [child for child in self.retired if child.is_running()]
+        for child in self.watchdog.hung(self.pollers):
+            self._replace(child)
+        return bool(self.pollers) and all(child.is_finished for child in self.pollers)
+
+    def _watch_poller(self, child: Child) -> None:
+        code = child.reap()
+        if code == 0:
+            child.is_finished = True
+        elif code == 2:
+            msg = f"{child.name}: {child.last_words(1).removeprefix('error: ')}"
+            raise UsageError(msg)
+        elif code is not None:
+            self._tell_death(child, code)
+        elif child.is_due():
+            child.start()
+
+    def _revive(self, child: Child) -> None:
+        code = child.reap()
+        if code is not None:
+            self._tell_death(child, code)
+        elif child.is_due():
+            child.start()
+
+    def _tell_death(self, child: Child, code: int) -> None:
+        how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        wait_s = max(child.restart_at_s - clock.monotonic_s(), 0)
+        words = "" if code < 0 else f": {child.last_words(1)}"
+        self.tell(f"{child.name} ended ({how}){words}; restarting in {wait_s:.1f} s")
+
+    def _replace(self, child: Child) -> None:
+        """Start a poller beside one that hangs: the lease's fence shuts the old one out, whenever it wakes."""
+        self.tell(f"{child.name} (pid {child.pid}) has not renewed its lease; starting another poller")
+        self.retired.append(child)
+        place = self.pollers.index(child)
+        self.pollers[place] = plans.poller(self.plan, place)
+        self.pollers[place].start()
+
+    def end(self, *, drain: bool) -> None:
+        """Stop polling, let the pollers settle, and let the workers drain; without ``drain`` within a few seconds."""
+        for child in self.pollers:
+            child.signal(signal.SIGTERM)
+        self._wait(lambda: not any(child.is_running() for child in self.pollers), None if drain else _SETTLE_S)
+        self._wait(lambda: _waiting() == 0, None if drain else _DRAIN_S)
+
+    def _wait(self, is_done: Callable[[], bool], seconds: float | None) -> None:
+        deadline_s = None if seconds is None else clock.monotonic_s() + seconds
+        while not is_done() and not self.is_hurried:
+            if deadline_s is not None and clock.monotonic_s() > deadline_s:
+                return
+            if self.servers is not None:
+                for line in self.servers.ensure_alive():
+                    self.tell(line)
+            for child in self.services:
+                self._revive(child)
+            clock.sleep(0.05)
+
+    def stop(self) -> None:
+        """End the children: pollers, beat, web, workers; what does not end in time is killed."""
+        beat, web = (
+            [c for c in self.services if c.name == "beat"],
+            [c for c in self.services if c.name == "web"],
+        )
+        workers = [c for c in self.services if c.name == "worker"]
+        for group in (self.pollers + self.retired, beat + web, workers):
+            for child in group:
+                child.signal(signal.SIGTERM)
+                child.signal(signal.SIGCONT)
+            deadline_s = clock.monotonic_s() + _STOP_S
+            for child in group:
+                if not child.wait(deadline_s - clock.monotonic_s()):
+                    child.kill()
+
+
+def _waiting() -> int | None:
+    """Return how many batches wait, None while the database does not answer."""
+    try:
+        return queries.waiting_count()
+    except DatabaseError:
+        connection.close()
+        return None

@@ -1,0 +1,62 @@
+"""The Celery tasks: each parses, makes one call, and maps errors."""
+
+import logging
+import random
+from typing import Any
+
+from celery import Task
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError, connection
+
+from ingest import inbox, queries
+from quality import incidents
+from storage import latest
+from tickhub import pipeline, publishing
+from tickhub.celery import app
+from tickhub.core import metrics
+from tickhub.core.errors import TransientError
+from tickhub.reference import queries as reference
+
+logger = logging.getLogger(__name__)
+
+_RETRIES = 3
+# The longest wait between two publications of one batch.
+_PUBLISH_MOST_MS = 300_000
+
+
+@app.task(name="tickhub.process_batch", bind=True, max_retries=_RETRIES)
+def process_batch(self: "Task[Any, Any]", /, *, batch_id: int, **_: object) -> None:  # Any: the stub's type parameters
+    """Judge and store one batch; what may pass is tried again, later by the sweeper."""
+    try:
+        pipeline.process(batch_id=batch_id)
+    except (TransientError, DatabaseError, InterfaceError) as error:
+        connection.close()
+        if self.request.retries >= _RETRIES:
+            logger.warning("batch left to the sweeper", extra={"batch_id": batch_id, "error": str(error)})
+            return
+        # Full jitter, so that workers that failed together do not come back together.
+        delay_s = random.uniform(0.1, 2.0**self.request.retries)  # noqa: S311  # no secret
+        raise self.retry(exc=error, countdown=delay_s) from error
+
+
+@app.task(name="ingest.sweep_inbox")
+def sweep_inbox(**_: object) -> None:
+    """Publish again what has waited too long, unless the queue is long."""
+    metrics.BACKLOG_BATCHES.set(queries.waiting_count())
+    if publishing.queue_length() >= settings.QUEUE_MAX:
+        return
+    due = inbox.take_due(limit=settings.QUEUE_MAX, publish_again_ms=settings.PUBLISH_AGAIN_MS, most_ms=_PUBLISH_MOST_MS)
+    metrics.SWEPT_BATCHES.inc(publishing.publish_many(due))
+
+
+@app.task(name="quality.keep_incidents")
+def keep_incidents(**_: object) -> None:
+    """Sum the newest findings up into incidents."""
+    incidents.keep()
+
+
+@app.task(name="storage.refresh_latest")
+def refresh_latest(**_: object) -> None:
+    """Set the cache of latest ticks from the table, wherever it is behind."""
+    feed_ids = [feed.pk for feed in reference.feeds()]
+    latest.publish(list(latest.from_table(feed_ids).values()))

@@ -1,0 +1,12 @@
+"""The web's addresses."""
+
+from django.contrib import admin
+from django.urls import include, path
+from django.views.generic import RedirectView
+
+urlpatterns = [
+    path("", RedirectView.as_view(url="/admin/")),
+    path("admin/", admin.site.urls),
+    path("api/v1/", include("tickhub.api.urls")),
+    path("", include("django_prometheus.urls")),
+]
