@@ -54,36 +54,40 @@ class Piece:
 def failed_piece(state: FeedState) -> Piece:
     """Make the piece of a feed whose read failed: no rows, the cursor untouched."""
     none = np.zeros(0, dtype=np.int64)
-    before = (state.position.last_msc, state.position.taken) if state.position else (state.begins_msc, 0)
-    return Piece(state, tick_arrays.empty(), none, none.astype(bool), before, 0)
+    return Piece(state, tick_arrays.empty(), none, none.astype(bool), before(state), 0)
 
 
-def piece_of(state: FeedState, reading: Reading) -> Piece:
-    """Make a piece of a reading: rows behind the cursor are late."""
+def piece_of(state: FeedState, reading: Reading, *, now_msc: int) -> Piece:
+    """Make a piece of a reading: rows behind the cursor are late, rows after the poll's time do not move it."""
     times = reading.new["time_msc"]
     late = times < state.position.last_msc if state.position else np.zeros(len(times), dtype=bool)
-    return Piece(state, reading.new, reading.seq, late, _after(state, reading), reading.gone_count)
+    after = _front(state, reading.new, reading.seq, now_msc)
+    return Piece(state, reading.new, reading.seq, late, after, reading.gone_count)
 
 
-def _after(state: FeedState, reading: Reading) -> tuple[int, int]:
-    """Return the cursor once the reading's rows are captured."""
-    before = (state.position.last_msc, state.position.taken) if state.position else (state.begins_msc, 0)
-    if len(reading.new) == 0:
-        return before
-    newest, seq = int(reading.new["time_msc"][-1]), int(reading.seq[-1])
-    return (newest, seq + 1) if newest >= before[0] else before
+def before(state: FeedState) -> tuple[int, int]:
+    """Return the cursor as it stands: last millisecond and ticks taken in it."""
+    return (state.position.last_msc, state.position.taken) if state.position else (state.begins_msc, 0)
 
 
-def cut(piece: Piece, size: int) -> tuple[Piece, Piece]:
+def _front(state: FeedState, ticks: Ticks, seq: Int64s, now_msc: int) -> tuple[int, int]:
+    """Return the cursor once rows (sorted by time) are captured.
+
+    A tick from the future must not carry the cursor along: what comes before it would never be read.
+    """
+    place = int(np.searchsorted(ticks["time_msc"], now_msc, side="right")) - 1
+    if place < 0 or ticks["time_msc"][place] < before(state)[0]:
+        return before(state)
+    return int(ticks["time_msc"][place]), int(seq[place]) + 1
+
+
+def cut(piece: Piece, size: int, *, now_msc: int) -> tuple[Piece, Piece]:
     """Cut a piece in order: the first holds ``size`` rows."""
-    first, rest = piece.ticks[:size], piece.ticks[size:]
-    position = piece.state.position
-    newest, seq = int(first["time_msc"][-1]), int(piece.seq[size - 1])
-    is_behind = position is not None and newest < position.last_msc
-    after = (position.last_msc, position.taken) if position and is_behind else (newest, seq + 1)
+    first, seq = piece.ticks[:size], piece.seq[:size]
+    after = _front(piece.state, first, seq, now_msc)
     return (
-        Piece(piece.state, first, piece.seq[:size], piece.late[:size], after, piece.missing),
-        Piece(piece.state, rest, piece.seq[size:], piece.late[size:], piece.cursor_after, 0),
+        Piece(piece.state, first, seq, piece.late[:size], after, piece.missing),
+        Piece(piece.state, piece.ticks[size:], piece.seq[size:], piece.late[size:], piece.cursor_after, 0),
     )
 
 

@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 
 TAIL_MS = 10_000
 SETTLE_MS = 1_000
+_FOR_EVER = 1 << 62
 
 
 class TailIncomplete(PermanentError):
@@ -76,7 +77,8 @@ class Poller:
         captured = queries.captured_between(
             source_id=self.target.source_id,
             from_msc=start_msc - self.target.offset_ms,
-            to_msc=position.last_msc + 1 - self.target.offset_ms,
+            # Ticks from the future lie behind the cursor and are captured all the same.
+            to_msc=_FOR_EVER,
             feed_id=feed_id,
         ).get(feed_id)
         tail = Tail(
@@ -104,7 +106,7 @@ class Poller:
         is_settling = now_msc - self.settled_msc >= SETTLE_MS
         readings = [(state, self._read(state, is_settling=is_settling)) for state in self.states]
         pieces = [
-            feedstate.failed_piece(state) if found is None else feedstate.piece_of(state, found)
+            feedstate.failed_piece(state) if found is None else feedstate.piece_of(state, found, now_msc=now_msc)
             for state, found in readings
         ]
         saved = self.save(pieces, now_msc=now_msc)
@@ -154,7 +156,7 @@ class Poller:
         total = 0
         sent: dict[int, Ticks] = {}
         while waiting:
-            chosen, waiting = _fill(waiting)
+            chosen, waiting = _fill(waiting, now_msc)
             self._save_batch(chosen, sent, now_msc)
             total += sum(len(piece.ticks) for piece in chosen)
         if clock.monotonic_s() - self.renewed_s > self.lease.ttl_ms / 5000:
@@ -212,7 +214,7 @@ class Poller:
         self.publish(batch_id)
 
 
-def _fill(pieces: list[Piece]) -> tuple[list[Piece], list[Piece]]:
+def _fill(pieces: list[Piece], now_msc: int) -> tuple[list[Piece], list[Piece]]:
     """Take pieces in order until a batch is full, cutting the one that does not fit."""
     chosen: list[Piece] = []
     room = BATCH_TICKS_MAX
@@ -223,6 +225,6 @@ def _fill(pieces: list[Piece]) -> tuple[list[Piece], list[Piece]]:
             continue
         if room == 0:
             return chosen, pieces[place:]
-        first, rest = feedstate.cut(piece, room)
+        first, rest = feedstate.cut(piece, room, now_msc=now_msc)
         return [*chosen, first], [rest, *pieces[place + 1 :]]
     return chosen, []

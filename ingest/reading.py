@@ -5,11 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from ingest.sources.terminal import Terminal
+from tickhub.core import ticks as tick_arrays
 from tickhub.core.errors import TickhubError
 from tickhub.core.ticks import TICK_DTYPE, Ticks
 
 # A second with more ticks than this cannot be passed; the busiest one on record held 2,411.
 PAGE_TICKS_MAX = 8_388_608
+_SECOND_MAX = (1 << 31) - 1
 
 
 class ReadFailed(TickhubError):
@@ -35,10 +37,11 @@ def read_forward(terminal: Terminal, symbol: str, *, from_second: int, count: in
     :raises ReadFailed: if the terminal answers None, or hands out rows of another form
     """
     while True:
-        ticks = _check(terminal, symbol, terminal.copy_ticks_from(symbol, from_second, count, terminal.COPY_TICKS_ALL))
+        answer = terminal.copy_ticks_from(symbol, _askable(from_second), count, terminal.COPY_TICKS_ALL)
+        ticks = _check(terminal, symbol, answer)
         is_cut = len(ticks) >= count
         if not is_cut or ticks["time_msc"][0] // 1000 != ticks["time_msc"][-1] // 1000:
-            return Page(ticks, is_cut)
+            return Page(ticks[ticks["time_msc"].searchsorted(from_second * 1000) :], is_cut)
         if count >= PAGE_TICKS_MAX:
             raise ReadFailed(symbol=symbol, code=0, text=f"over {count} ticks in second {from_second}")
         count *= 2
@@ -49,10 +52,18 @@ def read_range(terminal: Terminal, symbol: str, *, from_second: int, to_second: 
 
     :raises ReadFailed: if the terminal answers None, or hands out rows of another form
     """
+    if to_second <= from_second:
+        return tick_arrays.empty()
     # Both ends are inclusive: the last second's first millisecond comes along and is cut off again.
-    ticks = _check(terminal, symbol, terminal.copy_ticks_range(symbol, from_second, to_second, terminal.COPY_TICKS_ALL))
-    end = int(np.searchsorted(ticks["time_msc"], to_second * 1000, side="left"))
-    return ticks[:end]
+    answer = terminal.copy_ticks_range(symbol, _askable(from_second), _askable(to_second), terminal.COPY_TICKS_ALL)
+    ticks = _check(terminal, symbol, answer)
+    start, end = np.searchsorted(ticks["time_msc"], [from_second * 1000, to_second * 1000]).tolist()
+    return ticks[start:end]
+
+
+def _askable(second: int) -> int:
+    """Return a date that the terminal takes: 0 means "not given" to it, and its integers have 32 bits."""
+    return -1 if second == 0 else min(max(second, -_SECOND_MAX), _SECOND_MAX)
 
 
 def _check(terminal: Terminal, symbol: str, ticks: Ticks | None) -> Ticks:

@@ -6,7 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
-from ingest import comparing, queries, reading
+from ingest import comparing, feedstate, queries, reading
 from ingest.feedstate import FeedState, Piece
 from ingest.sources.terminal import Terminal
 from ingest.target import Target
@@ -100,6 +100,5 @@ class Settler:
         new, gone = shown[result.is_new], int(np.count_nonzero(result.is_gone))
         if len(new) == 0 and gone == 0:
             return None
-        before = (state.position.last_msc, state.position.taken)
         seq = comparing.next_seqs(new["time_msc"], known["time_msc"])
-        return Piece(state, new, seq, np.ones(len(new), dtype=bool), before, gone)
+        return Piece(state, new, seq, np.ones(len(new), dtype=bool), feedstate.before(state), gone)

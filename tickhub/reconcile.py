@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from django.db.models import Max
 
 from ingest import comparing, inbox, queries, reading
 from ingest.models import Cursor
@@ -109,7 +110,7 @@ def _source(source: Source, feeds: list[Feed], scope: Scope, report: Report) -> 
 def _open(source: Source, report: Report) -> OpenSource | None:
     """Open a source for re-reading; None, with its reason in the report, where that cannot be done here."""
     try:
-        opened = opening.open_for_rereading(specs.parse(source.spec))
+        opened = opening.open_for_rereading(specs.parse(source.spec), reached_msc=_reached(source))
     except UsageError as error:
         report.unavailable.append(f"{source.name}: {error}")
     else:
@@ -118,6 +119,12 @@ def _open(source: Source, report: Report) -> OpenSource | None:
         report.unavailable.append(f"{source.name}: its history can only be read by its own poller")
     report.lost = report.stored_twice = None
     return None
+
+
+def _reached(source: Source) -> int | None:
+    """Return the newest time (terminal clock) captured: what playback has not shown yet is not missing."""
+    reached: int | None = Cursor.objects.filter(feed__source=source).aggregate(reached=Max("last_msc"))["reached"]
+    return reached
 
 
 @dataclass(slots=True)

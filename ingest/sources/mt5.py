@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from ingest.sources import spec as specs
+from ingest.sources.constants import Constants
 from ingest.sources.session import Session, TerminalUnavailable
 from ingest.sources.spec import Mt5Spec
 from ingest.sources.terminal import Connectable, Terminal
@@ -69,7 +70,9 @@ class Mt5Source:
         )
         self._session.open()
         self._digits = {symbol: self._info(symbol).digits for symbol in self.symbols}
-        self._is_quoted = {symbol: self._info(symbol).chart_mode == 0 for symbol in self.symbols}
+        self._is_quoted = {
+            symbol: self._info(symbol).chart_mode == Constants.SYMBOL_CHART_MODE_BID for symbol in self.symbols
+        }
         self.start_msc = self._now_msc()
 
     def begin_poll(self) -> int:

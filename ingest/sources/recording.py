@@ -98,11 +98,16 @@ def load_folder(path: Path) -> tuple[list[Recording], list[str]]:
 
 
 def numbered(symbol: str, taken: set[str]) -> str:
-    """Return a symbol that is not taken yet: ``EURUSD``, else ``EURUSD.2``, ``EURUSD.3``, …"""
+    """Return a symbol that is not taken yet: ``EURUSD``, else ``EURUSD.2``, ``EURUSD.3``, …
+
+    :raises UsageError: if it has over 30 characters with its number
+    """
     name, number = symbol, 1
     while name in taken:
         number += 1
         name = f"{symbol}.{number}"
+    if len(name) > SYMBOL_CHARS_MAX:
+        raise UsageError(f"symbol {name} has over {SYMBOL_CHARS_MAX} characters")
     return name
 
 

@@ -35,6 +35,8 @@ def test_one_poll_of_two_symbols_is_one_batch_with_both_cursors() -> None:
         "GBPUSD": make_ticks([(7, 1.5, 1.6)]),
     }
 
+    rig.source.now_msc += 10
+
     assert rig.poller.poll() == 3
 
     batch = Batch.objects.get()
@@ -229,4 +231,28 @@ def test_rows_before_the_begin_of_a_feed_are_not_captured() -> None:
     rig.terminal.history["EURUSD"] = make_ticks([(4, 1.1, 1.2), (5, 1.1, 1.3)])
 
     assert rig.poller.poll() == 1
+    assert rig.poller.poll() == 0
+
+
+def test_a_tick_from_the_future_does_not_carry_the_cursor_along() -> None:
+    rig = make_rig("EURUSD")
+    century_ms = 100 * 365 * 86_400_000
+    rig.terminal.history["EURUSD"] = make_ticks([(0, 1.1, 1.2), (century_ms, 1.1, 1.3)])
+    assert rig.poller.poll() == 2
+    rig.poller.load()
+    rig.terminal.history["EURUSD"] = make_ticks([(0, 1.1, 1.2), (900, 1.1, 1.4), (century_ms, 1.1, 1.3)])
+    rig.source.now_msc += 1000
+
+    assert rig.poller.poll() == 1
+    assert rig.poller.poll() == 0
+    assert Cursor.objects.get().last_msc == NOON_MSC + 900
+
+
+def test_a_feed_whose_only_tick_is_from_the_future_takes_it_once() -> None:
+    rig = make_rig("EURUSD")
+    rig.terminal.history["EURUSD"] = make_ticks([(60_000, 1.1, 1.2)])
+    assert rig.poller.poll() == 1
+
+    rig.poller.load()
+
     assert rig.poller.poll() == 0

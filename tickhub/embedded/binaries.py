@@ -90,11 +90,7 @@ def _usable(tree: Path, owner: Owner) -> bool:
         return False
     for path in _files(tree):
         # A link may lead to a cache below a closed folder.
-        if (
-            path.is_symlink()
-            or not owner.can(path, execute=False)
-            or not owner.can(path.parent, execute=True)
-        ):
+        if path.is_symlink() or not owner.can(path, execute=False) or not owner.can(path.parent, execute=True):
             return False
     return True
 

@@ -70,9 +70,7 @@ class DataFolder:
         except OSError as error:
             raise UsageError(f"data folder {self.path}: cannot be made: {error.strerror}") from error
         if not os.access(self.path, os.R_OK | os.W_OK | os.X_OK):
-            raise UsageError(
-                f"data folder {self.path}: this user may not write to it, choose another --data-dir"
-            )
+            raise UsageError(f"data folder {self.path}: this user may not write to it, choose another --data-dir")
         self._owner = owners.of_folder(self.path)
         notes = self._find_parts(self._owner)
         if not self._owner.can(self._parts, execute=True):
@@ -93,9 +91,7 @@ class DataFolder:
             return []
         closed = f"user {owner.name}, who runs PostgreSQL, cannot enter {barrier}"
         if link.exists():
-            raise UsageError(
-                f"data folder {self.path}: {closed}; move the folder, or run: chmod o+x {barrier}"
-            )
+            raise UsageError(f"data folder {self.path}: {closed}; move the folder, or run: chmod o+x {barrier}")
         self._parts = self._elsewhere()
         try:
             self._parts.mkdir(mode=0o711, parents=True, exist_ok=True)
@@ -105,9 +101,7 @@ class DataFolder:
             for name in _SERVERS:
                 (self.path / name).symlink_to(self._parts / name)
         except OSError as error:
-            raise UsageError(
-                f"data folder {self.path}: {closed}, and {error.filename}: {error.strerror}"
-            ) from error
+            raise UsageError(f"data folder {self.path}: {closed}, and {error.filename}: {error.strerror}") from error
         return [f"{closed}: the servers' files of {self.path} are kept in {self._parts}"]
 
     def _elsewhere(self) -> Path:
@@ -155,11 +149,7 @@ class DataFolder:
         if len(os.fsencode(own)) <= _SOCKET_PATH_BYTES_MAX:
             return self.make_part("socket")
         note = self.path / "socket.path"
-        if (
-            note.exists()
-            and (kept := Path(note.read_text())).is_dir()
-            and kept.stat().st_uid == self.owner.uid
-        ):
+        if note.exists() and (kept := Path(note.read_text())).is_dir() and kept.stat().st_uid == self.owner.uid:
             return kept
         # A random name: a foreseeable one in a folder that all can write to could be taken by somebody else.
         made = Path(tempfile.mkdtemp(prefix="tickhub-", dir="/tmp"))

@@ -51,9 +51,7 @@ class Owner:
             return None
         return next((folder for folder in reversed(path.parents) if not self.can(folder, execute=True)), None)
 
-    def spawn(
-        self, command: Sequence[str], *, log: int, death_signal: signal.Signals
-    ) -> subprocess.Popen[bytes]:
+    def spawn(self, command: Sequence[str], *, log: int, death_signal: signal.Signals) -> subprocess.Popen[bytes]:
         """Start a child in its own session, with a signal that reaches it when this process dies.
 
         Linux ties that signal to the *thread* that starts the child: call this from one that lives on.

@@ -131,8 +131,6 @@ class EmbeddedPostgres(Server):
         except psycopg.OperationalError as error:
             if "password authentication failed" in str(error):
                 path = self._folder.path / "postgres.password"
-                raise UsageError(
-                    f"{path}: not the password of {self._data}, put the right one back"
-                ) from error
+                raise UsageError(f"{path}: not the password of {self._data}, put the right one back") from error
             return False
         return True

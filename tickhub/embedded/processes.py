@@ -3,9 +3,10 @@
 import contextlib
 import os
 import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
+
+from tickhub.core import clock
 
 _PROC = Path("/proc")
 _STEP_S = 0.01
@@ -27,11 +28,11 @@ def carrying(marker: str, *, program: str) -> list[int]:
 
 def wait_until(condition: Callable[[], bool], *, within_s: float) -> bool:
     """Ask until the condition holds or the time is over; return whether it holds."""
-    deadline_s = time.monotonic() + within_s
+    deadline_s = clock.monotonic_s() + within_s
     while not condition():
-        if time.monotonic() >= deadline_s:
+        if clock.monotonic_s() >= deadline_s:
             return False
-        time.sleep(_STEP_S)
+        clock.sleep(_STEP_S)
     return True
 
 

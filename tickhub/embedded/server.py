@@ -5,14 +5,17 @@ import contextlib
 import os
 import signal
 import subprocess
-import time
 from typing import ClassVar
 
+from tickhub.core import clock
 from tickhub.core.errors import UsageError
 from tickhub.embedded import processes
 from tickhub.embedded.folder import DataFolder
 
 _LOG_TAIL_BYTES = 4096
+_BACK_OFF_S = (0.5, 10.0)
+# A server that has run this long has recovered: its next death is answered at once.
+_STEADY_S = 30.0
 
 
 class Server(abc.ABC):
@@ -25,6 +28,8 @@ class Server(abc.ABC):
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
         self._log_start_bytes = 0
+        self._started_s = 0.0
+        self._quick_deaths = 0
 
     @property
     def pid(self) -> int | None:
@@ -55,6 +60,7 @@ class Server(abc.ABC):
 
         :raises UsageError: if it cannot be started
         """
+        self._started_s = clock.monotonic_s()
         self.clear()
         command = self.prepare()
         log = self._folder.open_log(self.name)
@@ -64,6 +70,21 @@ class Server(abc.ABC):
             self._process = self._folder.owner.spawn(command, log=log, death_signal=self.stop_signal)
         finally:
             os.close(log)
+
+    def revive(self) -> str | None:
+        """Start a server that has died again, later each time it dies soon; return a line that says so, else None."""
+        status = self.poll()
+        age_s = clock.monotonic_s() - self._started_s
+        wait_s = min(_BACK_OFF_S[0] * 2.0**self._quick_deaths, _BACK_OFF_S[1]) if self._quick_deaths else 0.0
+        if status is None or age_s < wait_s:
+            return None
+        self._quick_deaths = 0 if age_s > _STEADY_S else self._quick_deaths + 1
+        died = f"{self.name} died ({describe(status)})"
+        try:
+            self.start()
+        except (OSError, UsageError) as error:
+            return f"{died}: could not be started again: {error}"
+        return f"{died}: started again"
 
     def wait_ready(self, timeout_s: float) -> None:
         """Wait until the server takes work; recovery after a crash can take its time.
@@ -92,14 +113,14 @@ class Server(abc.ABC):
         """End the server and what belongs to it; by force where it has not ended by a time of the monotonic clock."""
         if self._process is None:
             return
-        deadline_s = time.monotonic() + 8 if deadline_s is None else deadline_s
+        deadline_s = clock.monotonic_s() + 8 if deadline_s is None else deadline_s
         self.request_stop()
         for number, patience_s in ((signal.SIGQUIT, 1.0), (signal.SIGKILL, 5.0)):
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(max(0.01, deadline_s - time.monotonic()))
+                self._process.wait(max(0.01, deadline_s - clock.monotonic_s()))
                 break
             self._process.send_signal(number)
-            deadline_s = time.monotonic() + patience_s
+            deadline_s = clock.monotonic_s() + patience_s
         self._process.wait()
         self.clear()
         self._process = None

@@ -1,18 +1,18 @@
 """The servers of one data folder: those that the environment does not give, started, watched and stopped together."""
 
 import os
-import time
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
 from tickhub import env
+from tickhub.core import clock
 from tickhub.core.errors import UsageError
 from tickhub.embedded.folder import DataFolder
 from tickhub.embedded.locks import FolderLock
 from tickhub.embedded.postgres import EmbeddedPostgres
 from tickhub.embedded.published import Published
-from tickhub.embedded.server import Server, describe
+from tickhub.embedded.server import Server
 from tickhub.embedded.valkey import EmbeddedValkey
 
 _NAMES = ("DATABASE_URL", "REDIS_URL")
@@ -35,9 +35,7 @@ class Servers:
     The thread that starts them must live as long as they shall: the kernel ends them with it.
     """
 
-    def __init__(
-        self, folder: DataFolder, *, command: str = "", given: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, folder: DataFolder, *, command: str = "", given: Mapping[str, str] | None = None) -> None:
         self.folder = folder
         self.notes: list[str] = []
         self._command = command or f"pid {os.getpid()}"
@@ -103,22 +101,12 @@ class Servers:
         return server if isinstance(server, EmbeddedValkey) else None
 
     def ensure_alive(self) -> list[str]:
-        """Start a server that has died again, under the same URL; return one line for each.
+        """Start a server that has died again, under the same URL and with back-off; return one line for each.
 
         It does not wait until that server is ready: clients try again, and the caller can go on watching.
         """
-        lines = []
-        for server in self._running.values():
-            status = server.poll()
-            if status is not None:
-                try:
-                    server.start()
-                    lines.append(f"{server.name} died ({describe(status)}): started again")
-                except (OSError, UsageError) as error:
-                    lines.append(
-                        f"{server.name} died ({describe(status)}): could not be started again: {error}"
-                    )
-        return lines
+        lines = [server.revive() for server in self._running.values()]
+        return [line for line in lines if line is not None]
 
     def withdraw(self, *, wait_for_users: bool) -> None:
         """Take the addresses back, first waiting until no other command uses them, if asked to."""
@@ -131,7 +119,7 @@ class Servers:
             return
         self._published.withdraw(wait_for_users=False)
         try:
-            deadline_s = time.monotonic() + _STOP_S
+            deadline_s = clock.monotonic_s() + _STOP_S
             for server in self._running.values():
                 server.request_stop()
             for server in self._running.values():

@@ -3,7 +3,6 @@
 import random
 import signal
 import socket
-import time
 from typing import ClassVar
 
 import redis
@@ -84,9 +83,8 @@ class EmbeddedValkey(Server):
 
 
 def _free_port() -> int:
-    # Not repeatable on purpose: two folders started in one moment must not choose alike.
-    chooser = random.Random(time.time_ns())  # noqa: S311 - a port is no secret
-    for port in chooser.sample(_PORTS, 200):
+    # Two folders started in one moment must not choose alike.
+    for port in random.SystemRandom().sample(_PORTS, 200):
         with socket.socket() as probe:
             # As the server does, so that a port in TIME_WAIT counts as free.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

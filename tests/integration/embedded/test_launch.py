@@ -12,7 +12,7 @@ from tests.integration.embedded.conftest import wait_for
 from tickhub.embedded.folder import DataFolder
 from tickhub.embedded.servers import Servers
 
-MANAGE = Path(__file__).parents[3] / "manage.py"
+MANAGE = str(Path(__file__).parents[3] / "manage.py")
 SHOW_URL = "import os; print(os.environ['DATABASE_URL'])"
 
 
@@ -23,9 +23,7 @@ def environment(**more: str) -> dict[str, str]:
 
 def manage(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, MANAGE, *arguments]
-    return subprocess.run(
-        command, env=environment(**more), capture_output=True, text=True, timeout=120, check=False
-    )
+    return subprocess.run(command, env=environment(**more), capture_output=True, text=True, timeout=120, check=False)
 
 
 def test_a_command_starts_the_servers_of_its_folder_and_stops_them(folder: DataFolder) -> None:
@@ -103,8 +101,8 @@ def test_a_data_folder_that_is_a_file_is_named(data_path: Path) -> None:
     )
 
 
-def test_help_starts_no_server(folder: DataFolder) -> None:
-    done = manage("migrate", "--help", TICKHUB_DATA_DIR=str(folder.path))
+def test_help_starts_no_server(data_path: Path) -> None:
+    done = manage("migrate", "--help", TICKHUB_DATA_DIR=str(data_path))
 
     assert done.returncode == 0
-    assert not folder.path.exists()
+    assert not data_path.exists()

@@ -175,7 +175,9 @@ def test_a_path_too_long_for_a_socket_works(data_path: Path) -> None:
     assert not list(folder.path.glob("socket*"))
 
 
-def test_a_server_that_is_given_is_not_started(folder: DataFolder) -> None:
+def test_a_server_that_is_given_is_not_started(data_path: Path) -> None:
+    folder = DataFolder(data_path)
+
     with Servers(folder, command="test", given={"DATABASE_URL": "postgresql://elsewhere/x"}) as servers:
         assert servers.postgres is None
         assert servers.environment()["DATABASE_URL"] == "postgresql://elsewhere/x"

@@ -1,11 +1,13 @@
 """The lock of a data folder."""
 
+from pathlib import Path
+
 import pytest
 
 from tickhub.embedded.locks import FolderBusy, FolderLock
 
 
-def test_a_lock_is_held_once(tmp_path):
+def test_a_lock_is_held_once(tmp_path: Path) -> None:
     first, second = FolderLock(tmp_path / "lock"), FolderLock(tmp_path / "lock")
     first.take(command="first")
 
@@ -18,7 +20,7 @@ def test_a_lock_is_held_once(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_lock_file_that_nobody_holds_is_no_lock(tmp_path):
+def test_a_lock_file_that_nobody_holds_is_no_lock(tmp_path: Path) -> None:
     (tmp_path / "lock").write_text('{"pid": 1, "command": "dead"}')
     lock = FolderLock(tmp_path / "lock")
 

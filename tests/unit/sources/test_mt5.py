@@ -42,7 +42,7 @@ def package(monkeypatch: pytest.MonkeyPatch) -> SimulatedTerminal:
     """Put a simulated terminal where the MetaTrader5 module would be imported from."""
     tape = RecordingTape(make_ticks([(0, 1.0, 1.1)]))
     simulated = SimulatedTerminal({"EURUSD": Listing(tape, digits=4)}, now_msc=lambda: NOON_MSC + 60_000)
-    monkeypatch.setitem(sys.modules, "MetaTrader5", simulated)  # type: ignore[arg-type]  # stands in for a module
+    monkeypatch.setitem(sys.modules, "MetaTrader5", simulated)
     return simulated
 
 
