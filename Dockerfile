@@ -14,7 +14,7 @@ RUN python -m venv /whole \
 RUN python -m venv /venv \
  && /venv/bin/pip install --require-hashes --no-deps -r runtime.lock \
  && /venv/bin/pip check \
- && /venv/bin/pip uninstall --yes pip
+ && /venv/bin/pip uninstall --yes setuptools pip
 
 FROM python:3.11-slim
 RUN groupadd --system --gid 10001 tickhub \
@@ -32,6 +32,10 @@ ENV PATH=/venv/bin:$PATH \
     PYTHONPATH=/app \
     PYTHONUNBUFFERED=1 \
     DJANGO_SETTINGS_MODULE=tickhub.settings
+# As `up` sets them for its children (tickhub/supervisor/plan.py): arrays of a batch's size stay with the process.
+ENV MALLOC_MMAP_THRESHOLD_=134217728 \
+    MALLOC_TRIM_THRESHOLD_=268435456 \
+    MALLOC_TOP_PAD_=16777216
 # Compiled here: the running container cannot write to /app.
 RUN python -m compileall -q /app
 ENV PYTHONDONTWRITEBYTECODE=1

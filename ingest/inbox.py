@@ -53,7 +53,7 @@ def save(
     now: dt.datetime,
     publish_again_ms: int,
 ) -> int:
-    """Commit a batch with its cursors, or nothing; return its id.
+    """Commit a batch with its cursors, or nothing; return its id. ``now`` is when the poll's reads returned.
 
     :raises leases.LeaseLost: if this poller was replaced
     :raises cursors.CursorMoved: if a cursor is not where it was read
@@ -63,13 +63,14 @@ def save(
     with transaction.atomic(durable=True):
         with connection.cursor() as cursor:
             cursor.execute(
-                "INSERT INTO ingest_batch (source_id, status, poll_msc, captured_on, tick_count, first_msc, last_msc,"
-                " parts, publish_count, next_publish_at, failure)"
-                " VALUES (%s, 'WAITING', %s, %s, %s, %s, %s, %s::jsonb, 0,"
+                "INSERT INTO ingest_batch (source_id, status, poll_msc, captured_at, captured_on, tick_count,"
+                " first_msc, last_msc, parts, publish_count, next_publish_at, failure)"
+                " VALUES (%s, 'WAITING', %s, %s, %s, %s, %s, %s, %s::jsonb, 0,"
                 " clock_timestamp() + %s * interval '1 ms', '') RETURNING id",
                 [
                     capture.source_id,
                     capture.poll_msc,
+                    now,
                     captured_on,
                     sum(part.count for part in capture.parts),
                     capture.first_msc,

@@ -17,7 +17,7 @@ class Batch(models.Model):
     source = models.ForeignKey(Source, on_delete=models.PROTECT, related_name="batches")
     status = models.CharField(max_length=7, choices=Status.choices, default=Status.WAITING)
     poll_msc = models.BigIntegerField(help_text="The terminal's time of the poll, UTC.")
-    captured_at = models.DateTimeField(db_default=Now())
+    captured_at = models.DateTimeField(db_default=Now(), help_text="Host time at which the poll's reads returned.")
     captured_on = models.DateField(help_text="The partition of batch_payload that holds the bytes.")
     tick_count = models.IntegerField()
     first_msc = models.BigIntegerField(null=True, help_text="Earliest tick, UTC.")

@@ -4,6 +4,8 @@ import datetime as dt
 from dataclasses import dataclass
 
 from django.db import connection, transaction
+from psycopg import Cursor
+from psycopg.rows import TupleRow
 
 # Partitions that this process knows to exist.
 _known: set[dt.date] = set()
@@ -49,10 +51,20 @@ def insert(*, batch_id: int, captured_on: dt.date, payload: Payload) -> None:
 
 def fetch(*, batch_id: int, captured_on: dt.date) -> Payload | None:
     """Return a batch's bytes, or None where they are gone."""
-    with connection.cursor() as cursor:
+    with binary_cursor() as cursor:
         cursor.execute(
             "SELECT ticks, marks, context FROM batch_payload WHERE batch_id = %s AND captured_on = %s",
             [batch_id, captured_on],
         )
         row = cursor.fetchone()
-    return Payload(*(bytes(column) for column in row)) if row else None
+    return Payload(*row) if row else None
+
+
+def binary_cursor() -> Cursor[TupleRow]:
+    """Return a cursor of Django's own connection that fetches bytes as they are.
+
+    Django's cursors fetch text, in which every byte travels as two digits.
+    """
+    connection.ensure_connection()
+    cursor: Cursor[TupleRow] = connection.connection.cursor(binary=True)
+    return cursor

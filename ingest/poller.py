@@ -51,6 +51,7 @@ class Poller:
         self.states: list[FeedState] = []
         self.captured = 0
         self.now_msc = 0
+        self.read_at = clock.now()
         self.settled_msc = 0
         self.renewed_s = 0.0
         self.settler = Settler(target=target, terminal=source.terminal, save=self.save)
@@ -61,7 +62,8 @@ class Poller:
         self.states = [self._state(symbol, positions) for symbol in self.source.symbols]
         # The first poll compares the whole tail again, and the hour before it is passed over soon after.
         self.settled_msc = 0
-        self.settler.restart()
+        if positions:
+            self.settler.restart()
 
     def _state(self, symbol: str, positions: dict[int, Position]) -> FeedState:
         feed_id, begins_msc = self.target.feeds[symbol]
@@ -105,6 +107,7 @@ class Poller:
         now_msc = self.source.begin_poll()
         is_settling = now_msc - self.settled_msc >= SETTLE_MS
         readings = [(state, self._read(state, is_settling=is_settling)) for state in self.states]
+        self.read_at = clock.now()
         pieces = [
             feedstate.failed_piece(state) if found is None else feedstate.piece_of(state, found, now_msc=now_msc)
             for state, found in readings
@@ -190,7 +193,7 @@ class Poller:
             capture,
             lease=self.lease,
             moves=[feedstate.move_of(piece, epoch_id=epoch_id) for piece in pieces if len(piece.ticks)],
-            now=clock.now(),
+            now=self.read_at,
             publish_again_ms=self.options.publish_again_ms,
         )
         self.renewed_s = clock.monotonic_s()

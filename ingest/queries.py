@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from django.db import connection
 from django.db.models import QuerySet
 
+from ingest import payloads
 from ingest.models import Batch as BatchRow
 from tickhub.core import batch as core_batch
 from tickhub.core import ticks as tick_arrays
@@ -58,17 +58,18 @@ def captured_between(
 def _payloads_between(
     source_id: int, from_msc: int, to_msc: int, status: str | None
 ) -> Iterator[tuple[tuple[Part, ...], Ticks, npt.NDArray[np.int16]]]:
-    with connection.cursor() as cursor:
+    with payloads.binary_cursor() as cursor:
         cursor.execute(
-            "SELECT b.parts, p.ticks, p.marks FROM ingest_batch b"
+            "SELECT b.parts::text, p.ticks, p.marks FROM ingest_batch b"
             " JOIN batch_payload p ON p.batch_id = b.id AND p.captured_on = b.captured_on"
-            " WHERE b.source_id = %s AND b.last_msc >= %s AND b.first_msc < %s AND (%s::text IS NULL OR b.status = %s)"
+            " WHERE b.source_id = %s AND b.last_msc >= %s AND b.first_msc < %s"
+            " AND (%s::text IS NULL OR b.status = %s::text)"
             " ORDER BY b.id",
             [source_id, from_msc, to_msc, status, status],
         )
         for parts, ticks, marks in cursor:
-            seq, _ = core_batch.unpack_marks(bytes(marks))
-            yield core_batch.parts_from_json(parts), tick_arrays.from_bytes(bytes(ticks)), seq
+            seq, _ = core_batch.unpack_marks(marks)
+            yield core_batch.parts_from_json(parts), tick_arrays.from_bytes(ticks), seq
 
 
 def _in_key_order(pieces: list[tuple[Ticks, npt.NDArray[np.int16]]]) -> Captured:
@@ -80,16 +81,16 @@ def _in_key_order(pieces: list[tuple[Ticks, npt.NDArray[np.int16]]]) -> Captured
 
 def context_of(*, feed_id: int, batch_id: int, size: int) -> Ticks:
     """Return the last ticks captured of a feed up to and with its newest batch, terminal clock, order of capture."""
-    with connection.cursor() as cursor:
+    with payloads.binary_cursor() as cursor:
         cursor.execute(
-            "SELECT b.parts, p.ticks, p.context FROM ingest_batch b"
+            "SELECT b.parts::text, p.ticks, p.context FROM ingest_batch b"
             " JOIN batch_payload p ON p.batch_id = b.id AND p.captured_on = b.captured_on WHERE b.id = %s",
             [batch_id],
         )
         row = cursor.fetchone()
     if row is None:
         return tick_arrays.empty()
-    ticks, context = tick_arrays.from_bytes(bytes(row[1])), tick_arrays.from_bytes(bytes(row[2]))
+    ticks, context = tick_arrays.from_bytes(row[1]), tick_arrays.from_bytes(row[2])
     tick_start = context_start = 0
     for part in core_batch.parts_from_json(row[0]):
         tick_end, context_end = tick_start + part.count, context_start + part.context_count

@@ -13,7 +13,8 @@ from ingest.target import Target
 from tickhub.core import clock
 from tickhub.core import ticks as tick_arrays
 
-SLICE_S = 60
+# Seconds compared between two polls, and at once where nothing waits for the next poll.
+SLICE_S, SLICE_ALONE_S = 60, 300
 PERIOD_S = 300.0
 
 
@@ -32,7 +33,8 @@ class Settler:
         self.save = save
         self.next_second: int | None = None
         self.end_second = 0
-        self.started_s = 0.0
+        self.started_s = clock.monotonic_s()
+        self.slice_s = SLICE_S
 
     def restart(self) -> None:
         """Make the next step begin a new pass."""
@@ -46,8 +48,9 @@ class Settler:
                 return 0
             self._begin(states, now_msc)
         assert self.next_second is not None  # noqa: S101  # for the type checker: _begin has set it
-        found = self._slice(states, self.next_second, min(self.next_second + SLICE_S, self.end_second), now_msc)
-        self.next_second += SLICE_S
+        end = min(self.next_second + self.slice_s, self.end_second)
+        found = self._slice(states, self.next_second, end, now_msc)
+        self.next_second = end
         if self.next_second >= self.end_second:
             self.next_second = None
         return found
@@ -55,6 +58,7 @@ class Settler:
     def run(self, states: Sequence[FeedState], *, now_msc: int) -> int:
         """Pass over the whole last hour at once; return the late ticks captured."""
         self._begin(states, now_msc)
+        self.slice_s = SLICE_ALONE_S
         found = self.step(states, now_msc=now_msc)
         while self.next_second is not None:
             found += self.step(states, now_msc=now_msc)
@@ -62,6 +66,7 @@ class Settler:
 
     def _begin(self, states: Sequence[FeedState], now_msc: int) -> None:
         self.started_s = clock.monotonic_s()
+        self.slice_s = SLICE_S
         self.next_second = (now_msc - clock.HOUR_MS) // 1000
         # The tails know what is newer.
         self.end_second = max((state.tail.first_second for state in states), default=0)

@@ -53,6 +53,12 @@ def client() -> redis.Redis:
     return _client
 
 
+def forget_client() -> None:
+    """Make the next use connect anew, after the address changed."""
+    global _client  # as above
+    _client = None
+
+
 def newest_of(batch: Batch, *, is_stored: Mask, quality: np.typing.NDArray[np.int32]) -> list[LatestTick]:
     """Return the newest stored tick of each feed in a batch."""
     found = []

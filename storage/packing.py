@@ -121,16 +121,16 @@ def _pack_uniform(rows: Rows, has_value: dict[str, bool]) -> bytes:
 
 
 def _pack_mixed(rows: Rows, present: dict[str, npt.NDArray[np.bool_]]) -> bytes:
-    """Pack every column at full width, then drop the bytes of NULLs."""
+    """Pack every column at full width, then drop the bytes of NULLs, two at a time: every width is even."""
     dtype = _row_dtype({})
     packed = np.empty(len(rows), dtype=dtype)
     _fill(packed, rows, {})
-    keep = np.ones((len(rows), dtype.itemsize), dtype=bool)
+    keep = np.ones((len(rows), dtype.itemsize // 2), dtype=bool)
     for name, mask in present.items():
-        absent = ~mask
-        if not absent.any():
+        if mask.all():
             continue
+        absent = ~mask
         packed[f"{name}_length"][absent] = -1
         field, offset = dtype.fields[name][:2]  # type: ignore[index]  # a structured dtype has fields
-        keep[absent, offset : offset + field.itemsize] = False
-    return packed.view(np.uint8).reshape(len(rows), dtype.itemsize)[keep].tobytes()
+        keep[:, offset // 2 : (offset + field.itemsize) // 2] = mask[:, None]
+    return packed.view(np.uint16).reshape(keep.shape)[keep].tobytes()

@@ -48,6 +48,7 @@ class Stored:
     seq: npt.NDArray[np.int16]
     quality: npt.NDArray[np.int32]
     batch_id: Int64s
+    feed_id: npt.NDArray[np.int16]
 
 
 def read(*, feed_id: int, from_msc: int, to_msc: int) -> Stored:
@@ -57,6 +58,20 @@ def read(*, feed_id: int, from_msc: int, to_msc: int) -> Stored:
         " ORDER BY time_msc, seq"
     )
     return _decode(raw)
+
+
+def read_batch(*, batch_id: int) -> Stored:
+    """Return one batch's stored ticks (UTC) in key order; scans every partition that the batch may have reached."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT first_msc, last_msc FROM ingest_batch WHERE id = %s", [batch_id])
+        first_msc, last_msc = cursor.fetchone()
+    return _decode(
+        _copy_out(
+            f"{_SELECT} WHERE batch_id = {int(batch_id)}"
+            f" AND time_msc >= {int(first_msc)} AND time_msc <= {int(last_msc)}"
+            " ORDER BY feed_id, time_msc, seq"
+        )
+    )
 
 
 def read_days(*, feed_id: int, from_msc: int, to_msc: int, step_ms: int = 86_400_000) -> Iterator[Stored]:
@@ -98,6 +113,7 @@ def _decode(raw: bytes) -> Stored:
         seq=rows["seq"].astype(np.int16),
         quality=rows["quality"].astype(np.int32),
         batch_id=rows["batch_id"].astype(np.int64),
+        feed_id=rows["feed_id"].astype(np.int16),
     )
 
 

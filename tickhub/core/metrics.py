@@ -20,4 +20,6 @@ BATCH_SECONDS = Histogram(
     ["stage"],
     buckets=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1),
 )
-BACKLOG_BATCHES = Gauge("tickhub_backlog_batches", "Batches captured and not yet stored.")
+BACKLOG_BATCHES = Gauge(
+    "tickhub_backlog_batches", "Batches captured and not yet stored.", multiprocess_mode="mostrecent"
+)

@@ -1,15 +1,13 @@
-"""What the commands share: the data folder's option, JSON on the last line, one-line errors."""
+"""What the commands share: the data folder's option, and JSON on the last line."""
 
 import json
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
-
-from tickhub.core.errors import UsageError
+from django.core.management.base import BaseCommand, CommandParser
 
 
 class TickhubCommand(BaseCommand):
-    """A command whose usage errors are one line and exit code 2."""
+    """A command of tickhub: its usage errors are told by the launcher, in one line and with exit code 2."""
 
     requires_system_checks = []
 
@@ -19,12 +17,6 @@ class TickhubCommand(BaseCommand):
             metavar="DIR",
             help="folder of the embedded PostgreSQL and Valkey (default: the user's data folder)",
         )
-
-    def execute(self, *args: Any, **options: Any) -> Any:  # Any: Django's signature
-        try:
-            return super().execute(*args, **options)
-        except UsageError as error:
-            raise CommandError(str(error), returncode=2) from error
 
     def print_json(self, report: dict[str, Any]) -> None:  # Any: JSON
         """Write a report as one line, the last of stdout."""

@@ -90,6 +90,15 @@ def test_a_bad_address_ends_in_one_line_without_the_password(name: str, url: str
     assert "hidden" not in done.stderr
 
 
+def test_a_child_of_a_command_that_has_checked_the_addresses_starts_while_a_server_is_away() -> None:
+    urls = {"DATABASE_URL": "postgresql://me@127.0.0.1:1/x", "REDIS_URL": "redis://127.0.0.1:1/0"}
+    script = ["shell", "-v", "0", "--no-imports", "-c", "print('started')"]
+
+    done = manage(*script, **urls, TICKHUB_CHECKED_BY=str(os.getpid()))
+
+    assert (done.returncode, done.stdout) == (0, "started\n")
+
+
 def test_a_data_folder_that_is_a_file_is_named(data_path: Path) -> None:
     data_path.touch()
 

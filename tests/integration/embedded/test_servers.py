@@ -13,6 +13,7 @@ import redis
 
 from tests.integration.embedded.conftest import are_gone, family, is_root, wait_for
 from tickhub.core.errors import UsageError
+from tickhub.embedded import server
 from tickhub.embedded.folder import DataFolder
 from tickhub.embedded.servers import Servers
 
@@ -59,6 +60,13 @@ def pids_of(servers: Servers) -> tuple[int, int]:
     return servers.postgres.pid, servers.valkey.pid
 
 
+def kill_valkey(servers: Servers) -> None:
+    valkey = servers.valkey
+    assert valkey is not None
+    os.kill(pids_of(servers)[1], signal.SIGKILL)
+    assert wait_for(lambda: valkey.poll() is not None)
+
+
 def test_data_survives_a_restart(folder: DataFolder) -> None:
     with servers_of(folder) as servers:
         put(servers, "a")
@@ -90,7 +98,7 @@ def test_a_folder_in_use_is_refused_and_its_user_named(folder: DataFolder) -> No
 def test_stopping_leaves_no_process_lock_address_or_pid_file(folder: DataFolder) -> None:
     servers = servers_of(folder)
     with servers:
-        pids = [pid for server in pids_of(servers) for pid in family(server)]
+        pids = [pid for parent in pids_of(servers) for pid in family(parent)]
 
     assert are_gone(pids)
     left = {path.name for path in folder.path.iterdir()}
@@ -111,10 +119,10 @@ def test_killed_servers_are_started_again_with_the_same_urls_and_data(folder: Da
         urls = servers.environment()
         assert servers.postgres is not None
         assert servers.valkey is not None
-        for server in (servers.postgres, servers.valkey):
-            assert server.pid is not None
-            os.kill(server.pid, signal.SIGKILL)
-            assert wait_for(lambda server=server: server.poll() is not None)  # type: ignore[misc]  # bound now
+        for child in (servers.postgres, servers.valkey):
+            assert child.pid is not None
+            os.kill(child.pid, signal.SIGKILL)
+            assert wait_for(lambda child=child: child.poll() is not None)  # type: ignore[misc]  # bound now
 
         lines = servers.ensure_alive()
 
@@ -153,11 +161,23 @@ def test_servers_end_with_their_killed_parent_when_nobody_follows(folder: DataFo
     assert wait_for(lambda: are_gone(orphans), within_s=10)
 
 
-def test_two_folders_run_at_once(data_path: Path) -> None:
-    with (
-        servers_of(DataFolder(data_path)) as first,
-        servers_of(DataFolder(data_path.with_name("other"))) as second,
-    ):
+def test_a_server_that_dies_again_soon_waits_for_its_next_start(
+    folder: DataFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "_BACK_OFF_S", (60.0, 60.0))
+    with servers_of(folder) as servers:
+        kill_valkey(servers)
+        first = servers.ensure_alive()
+        kill_valkey(servers)
+        second = servers.ensure_alive()
+
+    assert (first, second) == (["valkey died (signal 9): started again"], [])
+
+
+def test_two_folders_run_at_once(folder: DataFolder) -> None:
+    other = DataFolder(folder.path.with_name("other"))
+
+    with servers_of(folder) as first, servers_of(other) as second:
         put(first, "first")
         put(second, "second")
 

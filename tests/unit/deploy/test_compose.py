@@ -149,3 +149,11 @@ def test_durability_is_left_on() -> None:
     text = PATH.read_text()
 
     assert not any(f"{name}=" in text for name in ("fsync", "full_page_writes", "synchronous_commit"))
+
+
+def test_every_setting_in_the_environment_is_read_by_the_code(compose: Compose) -> None:
+    given = {name for value in compose["services"].values() for name in value.get("environment", {})}
+    described = (ROOT / "docs" / "settings.md").read_text()
+
+    unknown = {name for name in given if name.removesuffix("_FILE") not in described}
+    assert unknown == {"POSTGRES_USER", "POSTGRES_DB", "POSTGRES_PASSWORD_FILE", "POSTGRES_INITDB_ARGS"}

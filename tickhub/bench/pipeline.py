@@ -1,0 +1,116 @@
+"""bench pipeline: a backlog of at least 5 M ticks through the real processes, beside the ceiling of the same run."""
+
+import statistics
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from django.db import connection
+
+from tickhub import reconcile
+from tickhub.bench import backlog, ceiling, scratch, system
+from tickhub.reconcile import Scope
+
+_ROUNDS = 3
+_ROUND_S = 900.0
+# The ceiling's rows: enough that its rate is steady.
+_CEILING_TICKS = 3_000_000
+
+_TIMES = """
+SELECT sum(tick_count), count(*), extract(epoch FROM max(pg_xact_commit_timestamp(xmin)) - min(captured_at)),
+       count(*) FILTER (WHERE status = 'FAILED')
+FROM ingest_batch WHERE tick_count > 0
+"""
+
+
+def run(*, rounds: int = _ROUNDS, tell: Callable[[str], None]) -> dict[str, Any]:  # Any: JSON
+    """Measure the pipeline and its ceiling in interleaved rounds; return the report.
+
+    :raises tickhub.bench.system.BenchFailed: if a process dies or a round does not end
+    """
+    pipeline: list[dict[str, Any]] = []  # Any: JSON
+    ceilings: dict[int, list[float]] = {1: [], 2: []}
+    packed: list[bytes] = []
+    packed_ticks = 0
+    with backlog.folder() as (folder, kind), scratch.databases():
+        facts = system.facts()
+        for number in range(1, rounds + 1):
+            pipeline.append(_round(f"replay:{folder}?speed=max"))
+            tell(f"round {number}: pipeline {pipeline[-1]['ticks_per_s']:,} ticks/s")
+            if not packed:
+                size = ceiling.median_size()
+                packed = ceiling.pack_stored(batch_ticks=size, limit=_CEILING_TICKS)
+                packed_ticks = _stored_ticks(len(packed), size)
+                ceiling.make_template()
+            for connections, rates in ceilings.items():
+                rates.append(ceiling.run(packed, packed_ticks, connections=connections))
+                tell(f"round {number}: ceiling on {connections} connections {rates[-1]:,.0f} ticks/s")
+    return _report(pipeline, ceilings, kind, facts)
+
+
+def _stored_ticks(batches: int, size: int) -> int:
+    """Return how many ticks the packed batches hold."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT sum(tick_count) FROM (SELECT tick_count FROM ingest_batch WHERE tick_count > 0 ORDER BY id) b"
+        )
+        total = int(cursor.fetchone()[0])
+    return min(total, batches * size)
+
+
+def _round(spec: str) -> dict[str, Any]:  # Any: JSON
+    scratch.renew()
+    with system.system(spec, until_drained=True) as running:
+        running.start_services("worker", "beat")
+        running.start_poller()
+        running.wait(lambda: running.poller.is_finished and _waiting() == 0, _ROUND_S)
+        resources, stages = running.resources(), running.stages()
+    with connection.cursor() as cursor:
+        cursor.execute(_TIMES)
+        ticks, batches, elapsed_s, failed = cursor.fetchone()
+    report = reconcile.reconcile(Scope())
+    return {
+        "ticks": int(ticks),
+        "batches": int(batches),
+        "batch_ticks_median": ceiling.median_size(),
+        "elapsed_s": round(float(elapsed_s), 3),
+        "ticks_per_s": round(int(ticks) / float(elapsed_s)),
+        "lost": report.lost,
+        "stored_twice": report.stored_twice,
+        "failed_batches": failed,
+        "processes": resources,
+        "stages_s": stages,
+    }
+
+
+def _waiting() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM ingest_batch WHERE status = 'WAITING'")
+        return int(cursor.fetchone()[0])
+
+
+def _report(
+    pipeline: list[dict[str, Any]], ceilings: dict[int, list[float]], kind: str, facts: dict[str, object]
+) -> dict[str, Any]:  # Any: JSON
+    ours = statistics.median(round_["ticks_per_s"] for round_ in pipeline)
+    best = max(statistics.median(rates) for rates in ceilings.values())
+    middle = pipeline[int(np.argsort([round_["ticks_per_s"] for round_ in pipeline])[len(pipeline) // 2])]
+    total_s = sum(middle["stages_s"].values()) or 1.0
+    return {
+        "bench": "pipeline",
+        "input": kind,
+        "ticks": middle["ticks"],
+        "ticks_per_s": ours,
+        "ceiling_ticks_per_s": round(best),
+        "ratio": round(ours / best, 3),
+        "rounds": [round_["ticks_per_s"] for round_ in pipeline],
+        "ceiling_rounds": {str(n): [round(rate) for rate in rates] for n, rates in ceilings.items()},
+        "batch_ticks_median": middle["batch_ticks_median"],
+        "lost": sum(round_["lost"] or 0 for round_ in pipeline),
+        "stored_twice": sum(round_["stored_twice"] or 0 for round_ in pipeline),
+        "failed_batches": sum(round_["failed_batches"] for round_ in pipeline),
+        "stage_share": {name: round(seconds / total_s, 3) for name, seconds in middle["stages_s"].items()},
+        "stages_s": middle["stages_s"],
+        "processes": middle["processes"],
+        "settings": facts,
+    }
