@@ -1,7 +1,10 @@
 """The inbox, cursors and leases in the admin."""
 
 from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
 
+from ingest import inbox
 from ingest.models import Batch, Cursor, Lease
 from tickhub.reference.facts_admin import FactsAdmin
 
@@ -12,6 +15,15 @@ class BatchAdmin(FactsAdmin):
     list_filter = ("status", "source")
     list_select_related = ("source",)
     search_fields = ("=id",)
+    actions = ("release",)
+
+    @admin.action(description="Release failed batches: judge and store them again", permissions=["release"])
+    def release(self, request: HttpRequest, queryset: QuerySet[Batch]) -> None:
+        ids = inbox.release_failed(batch_ids=list(queryset.values_list("pk", flat=True)))
+        self.message_user(request, f"{len(ids)} failed batches wait again; the sweeper publishes them at once.")
+
+    def has_release_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("ingest.change_batch")
 
 
 @admin.register(Cursor)

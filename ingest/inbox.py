@@ -13,7 +13,7 @@ from ingest import cursors, leases, payloads
 from ingest.models import Batch as BatchRow
 from ingest.payloads import Payload
 from tickhub.core import batch as core_batch
-from tickhub.core import digest
+from tickhub.core import clock, digest
 from tickhub.core import ticks as tick_arrays
 from tickhub.core.batch import Batch, Part
 from tickhub.core.clock import HOUR_MS
@@ -86,12 +86,16 @@ def save(
     return batch_id
 
 
-def days_of(*, batch_id: int) -> list[int]:
-    """Return the UTC days (since 1970) between which a batch's ticks may fall, from its declared hours."""
-    parts = BatchRow.objects.filter(pk=batch_id).values_list("parts", flat=True).first()
-    if parts is None:
-        return []
-    return sorted({int(hour) // 24 for part in parts for hour in part["hours"]})
+def days_of(*, batch_id: int) -> tuple[list[int], int]:
+    """Return the UTC days (since 1970) that a batch's ticks fall on, from its declared hours, and its poll's time.
+
+    :raises BatchUnavailable: if there is no such batch
+    """
+    row = BatchRow.objects.filter(pk=batch_id).values_list("parts", "poll_msc").first()
+    if row is None:
+        msg = f"batch {batch_id}: not known"
+        raise BatchUnavailable(msg)
+    return sorted({int(hour) // 24 for part in row[0] for hour in part["hours"]}), row[1]
 
 
 def oldest_waiting() -> int | None:
@@ -214,7 +218,7 @@ def release_failed(*, batch_ids: Sequence[int] | None) -> list[int]:
             status=BatchRow.Status.WAITING,
             failure="",
             publish_count=0,
-            next_publish_at=dt.datetime.now(tz=dt.UTC),
+            next_publish_at=clock.now(),
         )
     return ids
 

@@ -5,14 +5,21 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from django.db.models import QuerySet
+from django.db.models import Min, QuerySet
 
 from ingest import payloads
 from ingest.models import Batch as BatchRow
+from ingest.models import Cursor
 from tickhub.core import batch as core_batch
 from tickhub.core import ticks as tick_arrays
 from tickhub.core.batch import Part
+from tickhub.core.errors import PermanentError
 from tickhub.core.ticks import Ticks
+from tickhub.reference import queries as reference
+
+
+class PayloadGone(PermanentError):
+    """Bytes that are needed to tell new ticks from captured ones were dropped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +45,9 @@ def captured_between(
 ) -> dict[int, Captured]:
     """Return what was captured of each feed of a source within ``[from_msc, to_msc)`` in UTC, from the batches' bytes.
 
-    The ticks are in the terminal's clock. Batches whose bytes were dropped by retention contribute nothing.
+    The ticks are in the terminal's clock.
+
+    :raises PayloadGone: if the bytes of such a batch were dropped
     """
     found: dict[int, list[tuple[Ticks, npt.NDArray[np.int16]]]] = {}
     for parts, ticks, seq in _payloads_between(source_id, from_msc, to_msc, status):
@@ -60,14 +69,17 @@ def _payloads_between(
 ) -> Iterator[tuple[tuple[Part, ...], Ticks, npt.NDArray[np.int16]]]:
     with payloads.binary_cursor() as cursor:
         cursor.execute(
-            "SELECT b.parts::text, p.ticks, p.marks FROM ingest_batch b"
-            " JOIN batch_payload p ON p.batch_id = b.id AND p.captured_on = b.captured_on"
+            "SELECT b.parts::text, p.ticks, p.marks, b.id FROM ingest_batch b"
+            " LEFT JOIN batch_payload p ON p.batch_id = b.id AND p.captured_on = b.captured_on"
             " WHERE b.source_id = %s AND b.last_msc >= %s AND b.first_msc < %s"
             " AND (%s::text IS NULL OR b.status = %s::text)"
             " ORDER BY b.id",
             [source_id, from_msc, to_msc, status, status],
         )
-        for parts, ticks, marks in cursor:
+        for parts, ticks, marks, batch_id in cursor:
+            if ticks is None:
+                msg = f"batch {batch_id}: its bytes are gone, so what it captured cannot be compared"
+                raise PayloadGone(msg)
             seq, _ = core_batch.unpack_marks(marks)
             yield core_batch.parts_from_json(parts), tick_arrays.from_bytes(ticks), seq
 
@@ -98,6 +110,21 @@ def context_of(*, feed_id: int, batch_id: int, size: int) -> Ticks:
             return np.concatenate([context[context_start:context_end], ticks[tick_start:tick_end]])[-size:]
         tick_start, context_start = tick_end, context_end
     return tick_arrays.empty()
+
+
+def watermark_msc(*, feed_id: int, source_id: int) -> int | None:
+    """Return up to which UTC millisecond a feed is complete, as far as its batches go; None before its first tick.
+
+    One ms before the first tick of the source's earliest waiting batch, else the feed's cursor.
+    """
+    waiting = BatchRow.objects.filter(source_id=source_id, status=BatchRow.Status.WAITING).aggregate(
+        first=Min("first_msc")
+    )["first"]
+    cursor = Cursor.objects.filter(pk=feed_id).first()
+    if cursor is None:
+        return None
+    reached = cursor.last_msc - reference.offset_ms(source_id=source_id)
+    return reached if waiting is None else min(reached, waiting - 1)
 
 
 def batches(*, source_id: int) -> QuerySet[BatchRow]:

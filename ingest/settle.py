@@ -12,6 +12,7 @@ from ingest.sources.terminal import Terminal
 from ingest.target import Target
 from tickhub.core import clock
 from tickhub.core import ticks as tick_arrays
+from tickhub.core.ticks import Ticks
 
 # Seconds compared between two polls, and at once where nothing waits for the next poll.
 SLICE_S, SLICE_ALONE_S = 60, 300
@@ -35,6 +36,8 @@ class Settler:
         self.end_second = 0
         self.started_s = clock.monotonic_s()
         self.slice_s = SLICE_S
+        # Rows that a pass has told of as gone, by feed; they stay gone, and are told once for each start.
+        self.told_gone: dict[int, set[bytes]] = {}
 
     def restart(self) -> None:
         """Make the next step begin a new pass."""
@@ -87,6 +90,13 @@ class Settler:
                 piece.state.tail.remember(piece.ticks)
         return found
 
+    def _newly_gone(self, state: FeedState, gone: Ticks) -> int:
+        """Count the rows gone that no earlier pass has told of."""
+        told = self.told_gone.setdefault(state.feed_id, set())
+        found = {record.tobytes() for record in gone} - told
+        told |= found
+        return len(found)
+
     def _compare(self, state: FeedState, start: int, end: int, captured: dict[int, queries.Captured]) -> Piece | None:
         """Compare one feed's slice; None where it holds nothing that could be new."""
         end = min(end, state.tail.first_second)
@@ -102,7 +112,7 @@ class Settler:
         known = captured[state.feed_id].ticks if state.feed_id in captured else tick_arrays.empty()
         known = known[(known["time_msc"] >= start * 1000) & (known["time_msc"] < end * 1000)]
         result = comparing.compare(known, shown)
-        new, gone = shown[result.is_new], int(np.count_nonzero(result.is_gone))
+        new, gone = shown[result.is_new], self._newly_gone(state, known[result.is_gone])
         if len(new) == 0 and gone == 0:
             return None
         seq = comparing.next_seqs(new["time_msc"], known["time_msc"])

@@ -1,7 +1,10 @@
 """Incidents, findings and quarantine in the admin."""
 
 from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
 
+from quality import incidents
 from quality.models import Finding, Incident, QuarantinedTick
 from tickhub.core import flags
 from tickhub.reference.facts_admin import FactsAdmin
@@ -13,6 +16,20 @@ class IncidentAdmin(FactsAdmin):
     list_filter = ("state", "cause", "source")
     list_select_related = ("feed__source", "source")
     search_fields = ("cause", "feed__symbol")
+    actions = ("acknowledge", "resolve")
+
+    @admin.action(description="Acknowledge: somebody is looking at it", permissions=["decide"])
+    def acknowledge(self, request: HttpRequest, queryset: QuerySet[Incident]) -> None:
+        count = incidents.acknowledge(incident_ids=list(queryset.values_list("pk", flat=True)))
+        self.message_user(request, f"{count} open incidents acknowledged.")
+
+    @admin.action(description="Resolve: the same cause opens a new incident", permissions=["decide"])
+    def resolve(self, request: HttpRequest, queryset: QuerySet[Incident]) -> None:
+        count = incidents.resolve(incident_ids=list(queryset.values_list("pk", flat=True)))
+        self.message_user(request, f"{count} incidents resolved.")
+
+    def has_decide_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("quality.change_incident")
 
 
 @admin.register(Finding)

@@ -28,7 +28,8 @@ def observe(batch: Batch, *, flags: FlagArray) -> list[Observation]:
     for part, place, _ in batch.slices():
         of_part = flags[place]
         for name, count in flag_names.counts(of_part).items():
-            if Flag[name] & INFORMATIONAL:
+            # A collision is told with both of its rows by the stage that met it.
+            if Flag[name] & (INFORMATIONAL | Flag.COLLISION):
                 continue
             first = place.start + int((of_part & Flag[name] != 0).argmax())
             tick = batch.ticks[first]

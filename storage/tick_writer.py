@@ -47,6 +47,7 @@ class Written:
     is_stored: Mask
     is_duplicate: Mask
     is_refused: Mask
+    is_collision: Mask
     collisions: list[Collision] = field(default_factory=list)
 
 
@@ -65,7 +66,7 @@ def write(batch: Batch, *, flags: FlagArray, without: Mask) -> Written:
         batch_id=batch.batch_id,
     )
     none = np.zeros(len(batch.ticks), dtype=bool)
-    written = Written(is_stored=none, is_duplicate=none.copy(), is_refused=none.copy())
+    written = Written(is_stored=none, is_duplicate=none.copy(), is_refused=none.copy(), is_collision=none.copy())
     if len(rows) == 0:
         return written
     order = rows.sorted_by_key()
@@ -118,6 +119,7 @@ def _store_around(rows: Rows, place: Int64s, written: Written) -> None:
         quality = moved.quality | np.int32(Flag.COLLISION)
         _copy(Rows(moved.feed_id, seq, moved.ticks, quality, rows.batch_id).sorted_by_key())
         written.is_stored[place[collides]] = True
+        written.is_collision[place[collides]] = True
     free = np.flatnonzero(~exists)
     if len(free):
         _copy(rows.take(free))

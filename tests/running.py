@@ -1,6 +1,7 @@
 """Runs capture and the pipeline in the test's own process, on the real database."""
 
 from ingest import inbox
+from quality import incidents
 from tickhub import capturing, pipeline
 from tickhub.capturing import Ending
 
@@ -23,3 +24,9 @@ def drain() -> int:
         pipeline.process(batch_id=batch_id)
         count += 1
     return count
+
+
+def keep() -> None:
+    """Run the keeper until it finds nothing to do."""
+    while incidents.keep():
+        pass

@@ -8,6 +8,8 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.db import connections
 
+from tickhub.core.errors import UsageError
+
 # What must be on so that a committed tick is there after a crash.
 DURABLE = {"fsync": "on", "full_page_writes": "on", "synchronous_commit": "on"}
 LOGGED_TABLES = ("tick", "batch_payload", "ingest_batch", "ingest_cursor")
@@ -46,6 +48,16 @@ def check_production(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[
     if "*" in settings.ALLOWED_HOSTS:
         found.append(Error("TICKHUB_ALLOWED_HOSTS allows every host.", hint="Name your own.", id="tickhub.E004"))
     return found
+
+
+def refuse_unsafe() -> None:
+    """Refuse to go on with settings that production must not have.
+
+    :raises UsageError: naming each of them
+    """
+    faults = check_production(None)
+    if faults:
+        raise UsageError(" ".join(f"{fault.msg} {fault.hint}" for fault in faults))
 
 
 def durability_faults() -> list[str]:

@@ -1,11 +1,13 @@
 """Reads settings from the environment and refuses what it cannot parse."""
 
+import datetime as dt
 import os
 from pathlib import Path
 
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
 
+from tickhub.core.clock import DAY_MS
 from tickhub.core.errors import UsageError
 
 
@@ -69,6 +71,20 @@ def choice(name: str, default: str, options: tuple[str, ...]) -> str:
         msg = f"{name}={value!r}: expected one of {', '.join(options)}"
         raise UsageError(msg)
     return value
+
+
+def day(name: str, default: str) -> int:
+    """Return a UTC day as the milliseconds of its begin.
+
+    :raises UsageError: if it is no ISO date
+    """
+    value = text(name, default)
+    try:
+        date = dt.date.fromisoformat(value)
+    except ValueError:
+        msg = f"{name}={value!r}: expected a day like 1990-01-01"
+        raise UsageError(msg) from None
+    return (date - dt.date(1970, 1, 1)).days * DAY_MS
 
 
 def words(name: str, default: str) -> list[str]:

@@ -52,13 +52,14 @@ def of_source(source_id: int) -> dict[int, FeedLedger]:
     return ledgers
 
 
-def flagged(source_id: int) -> int:
-    """Return how many stored or held ticks of a source carry a flag that is more than information."""
+def flagged(source_id: int, feed_ids: list[int]) -> int:
+    """Return how many ticks of feeds of a source, at any time, carry a flag that is more than information."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT coalesce(sum((part->>'flagged')::bigint), 0) FROM ingest_batch b,"
-            " jsonb_array_elements(b.outcome) AS part WHERE b.source_id = %s AND b.status = 'STORED'",
-            [source_id],
+            " jsonb_array_elements(b.outcome) AS part WHERE b.source_id = %s AND b.status = 'STORED'"
+            " AND (part->>'feed')::int = ANY(%s)",
+            [source_id, feed_ids],
         )
         return int(cursor.fetchone()[0])
 

@@ -1,7 +1,6 @@
 """The way of a batch through the stages: the only place that knows their order."""
 
 import logging
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -87,13 +86,9 @@ def _fail(batch_id: int, error: Exception) -> None:
 
 
 def _ensure_partitions(batch_id: int) -> None:
-    days = inbox.days_of(batch_id=batch_id)
-    if days:
-        partitions.ensure(days, earliest_day=_earliest_msc() // DAY_MS, latest_day=clock.day_of(clock.now_msc()) + 1)
-
-
-def _earliest_msc() -> int:
-    return clock.parse(settings.EARLIEST_DAY)
+    days, poll_msc = inbox.days_of(batch_id=batch_id)
+    # The same window as the check: what lies outside is held and needs no partition.
+    partitions.ensure(days, earliest_day=settings.EARLIEST_MSC // DAY_MS, latest_day=(poll_msc + DAY_MS) // DAY_MS)
 
 
 def _process(batch_id: int) -> tuple[Batch, list[latest.LatestTick]]:
@@ -101,12 +96,13 @@ def _process(batch_id: int) -> tuple[Batch, list[latest.LatestTick]]:
         with _stage("claim"):
             batch = inbox.claim(batch_id=batch_id)
         with _stage("judge"):
-            limits = Limits(earliest_msc=_earliest_msc(), future_tolerance_ms=settings.FUTURE_TOLERANCE_MS)
+            limits = Limits(earliest_msc=settings.EARLIEST_MSC, future_tolerance_ms=settings.FUTURE_TOLERANCE_MS)
             flags = inspection.inspect(batch, facts=_facts_of(batch), limits=limits)
             held = inspection.held(flags)
         with _stage("write"):
             written = tick_writer.write(batch, flags=flags, without=held)
             flags[written.is_refused] |= int(Flag.UNSTORABLE)
+            flags[written.is_collision] |= int(Flag.COLLISION)
             held |= written.is_refused
         with _stage("hold"):
             quarantine.hold(batch, flags=flags, held=held)
@@ -120,9 +116,9 @@ def _process(batch_id: int) -> tuple[Batch, list[latest.LatestTick]]:
 
 @contextmanager
 def _stage(name: str) -> Iterator[None]:
-    started = time.perf_counter()
+    started_s = clock.monotonic_s()
     yield
-    metrics.BATCH_SECONDS.labels(name).observe(time.perf_counter() - started)
+    metrics.BATCH_SECONDS.labels(name).observe(clock.monotonic_s() - started_s)
 
 
 def _facts_of(batch: Batch) -> dict[int, FeedFacts]:

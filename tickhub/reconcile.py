@@ -92,7 +92,7 @@ def reconcile(scope: Scope, *, progress: Callable[[str], None] = lambda _: None)
 def _source(source: Source, feeds: list[Feed], scope: Scope, report: Report) -> None:
     ledgers = ledger.of_source(source.pk)
     opened = _open(source, report)
-    report.flagged += ledger.flagged(source.pk)
+    report.flagged += ledger.flagged(source.pk, [feed.pk for feed in feeds])
     waiting_msc = inbox.first_waiting_msc(source_id=source.pk)
     offset_ms = reference.offset_ms(source_id=source.pk)
     cursors = {row.feed_id: row.last_msc for row in Cursor.objects.filter(feed__source=source).order_by("pk")}

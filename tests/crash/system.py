@@ -171,9 +171,7 @@ class System:
     def manage(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run another command on its folder."""
         command = [sys.executable, MANAGE, *arguments, f"--data-dir={self.data}"]
-        return subprocess.run(
-            command, env=self.environment, capture_output=True, text=True, timeout=120, check=False
-        )
+        return subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=120, check=False)
 
     def difference(self, source: Path, symbol: str) -> dict[str, int]:
         """Export a symbol and compare it with its source by the independent script."""

@@ -4,7 +4,7 @@ from typing import Any
 
 import redis
 
-from ingest import inbox
+from ingest import queries as inbox_queries
 from storage import latest
 from tickhub.core import clock, flags
 from tickhub.reference import queries as reference
@@ -35,7 +35,6 @@ def newest(codes: list[str] | None) -> tuple[dict[str, Any], list[str]]:  # Any:
 
 
 def _describe(feed: Feed, tick: latest.LatestTick, now_msc: int) -> dict[str, Any]:  # Any: JSON
-    waiting = inbox.first_waiting_msc(source_id=feed.source_id)
     return {
         "time_msc": tick.time_msc,
         "time": clock.iso(tick.time_msc),
@@ -52,6 +51,6 @@ def _describe(feed: Feed, tick: latest.LatestTick, now_msc: int) -> dict[str, An
             # A recording's ticks are as old as the recording: its age says nothing.
             "staleness_ms": None if feed.source.is_replay else max(now_msc - tick.time_msc, 0),
             "replay": feed.source.is_replay,
-            "watermark_msc": tick.time_msc if waiting is None else waiting - 1,
+            "watermark_msc": inbox_queries.watermark_msc(feed_id=feed.pk, source_id=feed.source_id),
         },
     }

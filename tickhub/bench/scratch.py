@@ -1,6 +1,5 @@
 """Throw-away databases for benchmarks, on the running server, so that no bench touches anybody's ticks."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
@@ -13,7 +12,7 @@ from django.db import connection
 from psycopg import sql
 
 from storage import latest, partitions
-from tickhub import checks, schedule
+from tickhub import checks, env
 from tickhub.core.errors import UsageError
 
 _TEMPLATE, _WORK = "tickhub_bench_template", "tickhub_bench"
@@ -22,12 +21,21 @@ _REDIS_DATABASE = 9
 
 def environment(database: str = _WORK) -> dict[str, str]:
     """Return DATABASE_URL and REDIS_URL of the throw-away databases, for child processes."""
-    redis_url = urlsplit(os.environ["REDIS_URL"])._replace(path=f"/{_REDIS_DATABASE}").geturl()
+    redis_url = urlsplit(_address("REDIS_URL"))._replace(path=f"/{_REDIS_DATABASE}").geturl()
     return {"DATABASE_URL": _url(database), "REDIS_URL": redis_url}
 
 
+def _address(name: str) -> str:
+    """Return an address that is given directly or by file; the launcher has seen to it that there is one."""
+    url = env.secret(name)
+    if url is None:
+        msg = f"{name} is not set"
+        raise UsageError(msg)
+    return url
+
+
 def _url(database: str) -> str:
-    parts = urlsplit(os.environ["DATABASE_URL"])
+    parts = urlsplit(_address("DATABASE_URL"))
     # Written out: a URL without a host keeps its two slashes only so.
     return f"{parts.scheme}://{parts.netloc}/{database}?{parts.query}"
 
@@ -48,7 +56,6 @@ def databases() -> Iterator[None]:
     _recreate(_TEMPLATE, template=None)
     _use(_TEMPLATE, environment()["REDIS_URL"])
     call_command("migrate", verbosity=0, interactive=False)
-    schedule.synchronise()
     faults = checks.durability_faults()
     try:
         if faults:
@@ -80,7 +87,7 @@ def _use(name: str, redis_url: str) -> None:
 
 
 def _drop(name: str) -> None:
-    with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as admin:
+    with psycopg.connect(_address("DATABASE_URL"), autocommit=True) as admin:
         admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
@@ -89,5 +96,5 @@ def _recreate(name: str, *, template: str | None) -> None:
     statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
         sql.Identifier(name), sql.Identifier(template or "template1")
     )
-    with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as admin:
+    with psycopg.connect(_address("DATABASE_URL"), autocommit=True) as admin:
         admin.execute(statement)

@@ -13,7 +13,7 @@ STORED_TICKS = Counter("tickhub_stored_ticks_total", "Ticks committed to the tic
 HELD_TICKS = Counter("tickhub_held_ticks_total", "Ticks put into quarantine.")
 DUPLICATE_TICKS = Counter("tickhub_duplicate_ticks_total", "Ticks whose equal row was stored already.")
 COLLISIONS = Counter("tickhub_collisions_total", "Ticks whose key was stored already with other values.")
-FAILED_BATCHES = Counter("tickhub_failed_batches_total", "Batches that an error of our own stopped.", ["stage"])
+FAILED_BATCHES = Counter("tickhub_failed_batches_total", "Batches that an error of our own stopped.", ["error"])
 BATCH_SECONDS = Histogram(
     "tickhub_batch_seconds",
     "Time of each stage of one batch.",

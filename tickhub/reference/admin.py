@@ -1,6 +1,9 @@
 """Sources, feeds, instruments and clocks in the admin."""
 
+from typing import Any
+
 from django.contrib import admin
+from django.http import HttpRequest
 
 from tickhub.reference.facts_admin import FactsAdmin
 from tickhub.reference.models import ClockEpoch, Feed, Instrument, Source
@@ -23,9 +26,15 @@ class FeedAdmin(FactsAdmin):
 
 @admin.register(Instrument)
 class InstrumentAdmin(FactsAdmin):
+    """The one place where an operator corrects what a terminal does not tell: basis, and prices below zero."""
+
     list_display = ("code", "digits", "price_basis", "negative_prices")
     list_filter = ("price_basis",)
     search_fields = ("code",)
+    readonly_fields = ("code",)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # Any: Django's signature
+        return admin.ModelAdmin.has_change_permission(self, request, obj)
 
 
 @admin.register(ClockEpoch)

@@ -3,6 +3,7 @@
 import ctypes
 import signal
 import subprocess
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,12 +13,13 @@ _PR_SET_PDEATHSIG = 1
 _BACK_OFF_S = (0.2, 10.0)
 # A child that has run this long has recovered: its next death waits shortly again.
 _STEADY_S = 30.0
-_libc = ctypes.CDLL(None, use_errno=True)
+_libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
 def _die_with_parent() -> None:
-    """Ask the kernel to end the child if its parent is killed, so that nothing is left behind."""
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    """Ask Linux to end the child if its parent is killed, so that nothing is left behind."""
+    if _libc is not None:
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 @dataclass(slots=True)

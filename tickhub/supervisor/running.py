@@ -1,5 +1,6 @@
 """One run of the whole system, from migrations to the reconciliation."""
 
+import shutil
 import signal
 import socket
 from dataclasses import dataclass
@@ -12,8 +13,9 @@ from django.db import DatabaseError, connection
 
 from ingest.sources import opening
 from ingest.sources import spec as specs
+from ingest.sources.spec import ReplaySpec
 from quality import incidents
-from tickhub import checks, reconcile, schedule
+from tickhub import checks, reconcile
 from tickhub.core import clock
 from tickhub.core.errors import UsageError
 from tickhub.embedded.servers import Servers
@@ -53,7 +55,7 @@ def run(
             http=http,
             workers=settings.WORKERS,
             logs=logs,
-            environment=access.environment(logs.parent),
+            environment=access.environment(logs.parent) | _metrics(logs.parent),
             for_s=request.for_s,
             until_drained=request.until_drained,
             origin_msc=clock.now_msc(),
@@ -67,10 +69,13 @@ def run(
     progress.tell(f"logs {logs}")
     try:
         is_asked = _watch(supervisor, progress, names, after_batch, stop)
+        if len(supervisor.refused) == len(request.sources):
+            raise UsageError("; ".join(supervisor.refused))
         supervisor.end(drain=not is_asked)
         while incidents.keep():
             pass
         report = reconcile.reconcile(Scope())
+        report.differences += supervisor.refused
         return report, figures.of_run(after_batch=after_batch)
     finally:
         supervisor.stop()
@@ -83,12 +88,23 @@ def _check_sources(request: Request, progress: Progress) -> list[str]:
     for text in request.sources:
         spec = specs.parse(text)
         names.append(spec.identity)
+        if not isinstance(spec, ReplaySpec):
+            # Only a recording can be looked at from outside its poller.
+            continue
         for note in opening.open_for_rereading(spec).notes:
             progress.tell(note)
     if len(set(names)) < len(names):
         msg = f"--source: the same source is given twice: {', '.join(names)}"
         raise UsageError(msg)
     return names
+
+
+def _metrics(folder: Path) -> dict[str, str]:
+    """Give the children one folder for their metrics, so that /metrics shows all processes; a new run starts at 0."""
+    path = folder / "metrics"
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir()
+    return {"PROMETHEUS_MULTIPROC_DIR": str(path)}
 
 
 def _address(text: str) -> tuple[str, int]:
@@ -112,7 +128,6 @@ def _prepare_database(folder: Path) -> None:
     faults = checks.durability_faults()
     if faults:
         raise UsageError("PostgreSQL would lose ticks: " + "; ".join(faults))
-    schedule.synchronise()
     access.ensure_admin(folder)
 
 

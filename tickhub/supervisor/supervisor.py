@@ -8,13 +8,14 @@ from django.db import DatabaseError, connection
 
 from ingest import queries
 from tickhub.core import clock
-from tickhub.core.errors import UsageError
 from tickhub.embedded.servers import Servers
 from tickhub.supervisor import plan as plans
 from tickhub.supervisor.children import Child
 from tickhub.supervisor.plan import Plan
 from tickhub.supervisor.watchdog import Watchdog
 
+# Exit codes of a poller which say that starting it again would not help: a bad source, a permanent error.
+_FINAL_CODES = (2, 4)
 # Ctrl-C and SIGTERM end everything within 10 s; these are the shares of settling, draining and the last children.
 _SETTLE_S, _DRAIN_S, _STOP_S = 4.0, 2.0, 2.0
 
@@ -29,6 +30,7 @@ class Supervisor:
     services: list[Child] = field(default_factory=list)
     pollers: list[Child] = field(default_factory=list)
     retired: list[Child] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
     is_hurried: bool = False
     watchdog: Watchdog = field(default_factory=Watchdog)
 
@@ -39,10 +41,7 @@ class Supervisor:
             child.start()
 
     def watch(self) -> bool:
-        """Restart what died; return whether every poller has ended by itself.
-
-        :raises UsageError: if a poller refuses its source
-        """
+        """Restart what died; return whether every poller has ended by itself."""
         if self.servers is not None:
             for line in self.servers.ensure_alive():
                 self.tell(line)
@@ -59,9 +58,11 @@ class Supervisor:
         code = child.reap()
         if code == 0:
             child.is_finished = True
-        elif code == 2:
-            msg = f"{child.name}: {child.last_words(1).removeprefix('error: ')}"
-            raise UsageError(msg)
+        elif code in _FINAL_CODES:
+            child.is_finished = True
+            line = f"{child.name}: {child.last_words(1).removeprefix('error: ')}"
+            self.refused.append(line)
+            self.tell(f"{line}; this source is not captured any more")
         elif code is not None:
             self._tell_death(child, code)
         elif child.is_due():

@@ -1,19 +1,26 @@
 """manage.py poll: capture only, against a given database."""
 
 import signal
+import sys
 from typing import Any
 
 from django.core.management.base import CommandParser
 
+from ingest.leases import LeaseLost
 from tickhub import capturing
 from tickhub.capturing import Ending
+from tickhub.core.errors import PermanentError
 from tickhub.management.base import TickhubCommand
+
+# Beside 0 and 2: what a supervisor must tell apart.
+EXIT_LEASE_LOST, EXIT_PERMANENT = 3, 4
 
 
 class Command(TickhubCommand):
     help = (
         "Capture one source into the inbox until Ctrl-C or SIGTERM. Workers judge and store what it captures; "
-        "a second poller of the same source waits until the first one's lease has expired."
+        "a second poller of the same source waits until the first one's lease has expired. Exit code 3: another "
+        "poller took the source over; 4: the source cannot be captured further, for the reason told."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -30,11 +37,18 @@ class Command(TickhubCommand):
         stop: list[int] = []
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda received, _frame: stop.append(received))
-        captured = capturing.run(
-            options["source"],
-            ending=Ending(until_drained=options["until_drained"], for_s=options["for_s"]),
-            origin_msc=options["origin"],
-            should_stop=lambda: bool(stop),
-        )
+        try:
+            captured = capturing.run(
+                options["source"],
+                ending=Ending(until_drained=options["until_drained"], for_s=options["for_s"]),
+                origin_msc=options["origin"],
+                should_stop=lambda: bool(stop),
+            )
+        except LeaseLost as error:
+            self.stderr.write(f"error: {error}; another poller captures this source now")
+            sys.exit(EXIT_LEASE_LOST)
+        except PermanentError as error:
+            self.stderr.write(f"error: {error}")
+            sys.exit(EXIT_PERMANENT)
         if options["json"]:
             self.print_json({"captured_now": captured})

@@ -1,0 +1,84 @@
+"""The admin on the real database: every list opens, and operators' actions do what they say."""
+
+import pytest
+from django.contrib import admin
+from django.contrib.auth import get_user_model
+from django.test import Client
+
+from ingest.models import Batch
+from quality.models import Incident
+from tests import running
+from tests.builders import make_ticks
+from tests.capturing import make_rig
+from tickhub.reference.models import Instrument
+
+pytestmark = pytest.mark.usefixtures("database")
+
+
+@pytest.fixture
+def operator() -> Client:
+    user = get_user_model().objects.create_superuser("operator", password="night shift")
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+def capture_something() -> None:
+    rig = make_rig("EURUSD")
+    rig.terminal.history["EURUSD"] = make_ticks([(0, 1.3, 1.2), (5, float("nan"), 1.2)])
+    rig.source.now_msc += 10
+    rig.poller.poll()
+    running.drain()
+    running.keep()
+
+
+def test_every_list_and_every_row_opens(operator: Client) -> None:
+    capture_something()
+
+    for model, site in admin.site._registry.items():
+        if model._meta.app_label in {"reference", "ingest", "quality", "storage"}:
+            base = f"/admin/{model._meta.app_label}/{model._meta.model_name}/"
+            assert operator.get(base).status_code == 200, base
+            row = site.model._default_manager.first()
+            assert row is not None, base
+            assert operator.get(f"{base}{row.pk}/change/").status_code == 200, base
+
+
+def test_a_failed_batch_is_released_by_its_action(operator: Client) -> None:
+    capture_something()
+    Batch.objects.update(status="FAILED")
+    batch = Batch.objects.get()
+
+    operator.post("/admin/ingest/batch/", {"action": "release", "_selected_action": [batch.pk]})
+
+    assert Batch.objects.get().status == "WAITING"
+
+
+def test_an_incident_is_acknowledged_and_resolved_and_its_cause_opens_a_new_one(operator: Client) -> None:
+    capture_something()
+    chosen = list(Incident.objects.filter(cause="CROSSED").values_list("pk", flat=True))
+
+    operator.post("/admin/quality/incident/", {"action": "acknowledge", "_selected_action": chosen})
+    assert Incident.objects.get(cause="CROSSED").state == "ACKNOWLEDGED"
+    operator.post("/admin/quality/incident/", {"action": "resolve", "_selected_action": chosen})
+    assert Incident.objects.get(cause="CROSSED").state == "RESOLVED"
+
+
+def test_the_price_basis_of_an_instrument_can_be_corrected(operator: Client) -> None:
+    capture_something()
+    instrument = Instrument.objects.get()
+
+    operator.post(
+        f"/admin/reference/instrument/{instrument.pk}/change/",
+        {"digits": 5, "price_basis": "QUOTE", "negative_prices": "on"},
+    )
+
+    assert Instrument.objects.get().negative_prices
+
+
+def test_facts_cannot_be_deleted(operator: Client) -> None:
+    capture_something()
+    batch = Batch.objects.get()
+
+    assert operator.post(f"/admin/ingest/batch/{batch.pk}/delete/", {"post": "yes"}).status_code == 403
+    assert Batch.objects.count() == 1
