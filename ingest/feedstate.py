@@ -6,10 +6,9 @@ import numpy as np
 
 from ingest.cursors import Move, Position
 from ingest.tail import CONTEXT_TICKS, Reading, Tail
-from tickhub.core import digest
 from tickhub.core import ticks as tick_arrays
 from tickhub.core.batch import Part
-from tickhub.core.clock import HOUR_MS
+from tickhub.core.digest import Digest
 from tickhub.core.ticks import Int64s, Mask, Ticks
 
 
@@ -91,10 +90,9 @@ def cut(piece: Piece, size: int, *, now_msc: int) -> tuple[Piece, Piece]:
     )
 
 
-def part_of(piece: Piece, *, epoch_id: int, offset_ms: int, context: Ticks) -> Part:
+def part_of(piece: Piece, *, epoch_id: int, offset_ms: int, context: Ticks, hours: dict[int, Digest]) -> Part:
     """Describe a piece: counts, cursors and the digest of each UTC hour."""
     position = piece.state.position
-    hours = (piece.ticks["time_msc"] - offset_ms) // HOUR_MS
     return Part(
         feed_id=piece.state.feed_id,
         epoch_id=epoch_id,
@@ -103,7 +101,7 @@ def part_of(piece: Piece, *, epoch_id: int, offset_ms: int, context: Ticks) -> P
         context_count=len(context),
         cursor=(position.last_msc, position.taken) if position else None,
         cursor_after=piece.cursor_after,
-        hours=digest.by_key(piece.ticks, hours, offset_ms=offset_ms),
+        hours=hours,
         missing=piece.missing,
         error=piece.state.error,
     )
@@ -121,4 +119,4 @@ def context_before(piece: Piece, sent: Ticks) -> Ticks:
     if len(piece.ticks) == 0:
         return tick_arrays.empty()
     context = piece.state.tail.context
-    return context if len(sent) == 0 else np.concatenate([context, sent])[-CONTEXT_TICKS:]
+    return context if len(sent) == 0 else tick_arrays.join([context, sent])[-CONTEXT_TICKS:]

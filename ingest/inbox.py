@@ -86,18 +86,6 @@ def save(
     return batch_id
 
 
-def days_of(*, batch_id: int) -> tuple[list[int], int]:
-    """Return the UTC days (since 1970) that a batch's ticks fall on, from its declared hours, and its poll's time.
-
-    :raises BatchUnavailable: if there is no such batch
-    """
-    row = BatchRow.objects.filter(pk=batch_id).values_list("parts", "poll_msc").first()
-    if row is None:
-        msg = f"batch {batch_id}: not known"
-        raise BatchUnavailable(msg)
-    return sorted({int(hour) // 24 for part in row[0] for hour in part["hours"]}), row[1]
-
-
 def oldest_waiting() -> int | None:
     """Return the oldest waiting batch that no worker holds, or None. Opens its own transaction."""
     with transaction.atomic(durable=True), connection.cursor() as cursor:
@@ -114,22 +102,23 @@ def claim(*, batch_id: int) -> Batch:
     :raises BatchUnavailable: if it is done already or another worker holds it
     :raises BatchCorrupt: if its bytes are gone or do not match their digests
     """
-    with connection.cursor() as cursor:
+    with payloads.binary_cursor() as cursor:
         cursor.execute(
-            "SELECT source_id, poll_msc, captured_on, parts FROM ingest_batch"
-            " WHERE id = %s AND status = 'WAITING' FOR UPDATE SKIP LOCKED",
+            "SELECT b.source_id, b.poll_msc, b.captured_on, b.parts::text, p.ticks, p.marks, p.context"
+            " FROM ingest_batch b"
+            " LEFT JOIN batch_payload p ON p.batch_id = b.id AND p.captured_on = b.captured_on"
+            " WHERE b.id = %s AND b.status = 'WAITING' FOR UPDATE OF b SKIP LOCKED",
             [batch_id],
         )
         row = cursor.fetchone()
     if row is None:
         msg = f"batch {batch_id}: done already or held by another worker"
         raise BatchUnavailable(msg)
-    source_id, poll_msc, captured_on, parts = row
-    payload = payloads.fetch(batch_id=batch_id, captured_on=captured_on)
-    if payload is None:
+    source_id, poll_msc, captured_on, parts, *payload = row
+    if payload[0] is None:
         msg = f"batch {batch_id}: its bytes of {captured_on} are gone"
         raise BatchCorrupt(msg, batch_id=batch_id)
-    batch = _build(batch_id, source_id, poll_msc, core_batch.parts_from_json(parts), payload)
+    batch = _build(batch_id, source_id, poll_msc, core_batch.parts_from_json(parts), Payload(*payload))
     _verify(batch)
     return batch
 
@@ -164,13 +153,13 @@ def _to_utc(raw: bytes, parts: tuple[Part, ...], counts: list[int]) -> Ticks:
 
 
 def _verify(batch: Batch) -> None:
-    for part, place, _ in batch.slices():
-        ticks = batch.ticks[place]
-        found = digest.by_key(ticks, ticks["time_msc"] // HOUR_MS)
-        if found != part.hours:
+    hours = batch.ticks["time_msc"] // HOUR_MS
+    found = digest.by_part(batch.ticks, [part.count for part in batch.parts], hours)
+    for part, own in zip(batch.parts, found, strict=True):
+        if own != part.hours:
             msg = (
                 f"batch {batch.batch_id}: digest of feed {part.feed_id} expected "
-                f"{digest.total(part.hours.values()).as_list()}, was {digest.total(found.values()).as_list()}"
+                f"{digest.total(part.hours.values()).as_list()}, was {digest.total(own.values()).as_list()}"
             )
             raise BatchCorrupt(msg, batch_id=batch.batch_id)
 

@@ -49,17 +49,6 @@ def insert(*, batch_id: int, captured_on: dt.date, payload: Payload) -> None:
         )
 
 
-def fetch(*, batch_id: int, captured_on: dt.date) -> Payload | None:
-    """Return a batch's bytes, or None where they are gone."""
-    with binary_cursor() as cursor:
-        cursor.execute(
-            "SELECT ticks, marks, context FROM batch_payload WHERE batch_id = %s AND captured_on = %s",
-            [batch_id, captured_on],
-        )
-        row = cursor.fetchone()
-    return Payload(*row) if row else None
-
-
 def binary_cursor() -> Cursor[TupleRow]:
     """Return a cursor of Django's own connection that fetches bytes as they are.
 

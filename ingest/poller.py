@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 
@@ -15,7 +14,7 @@ from ingest.sources.terminal import OpenSource
 from ingest.tail import CONTEXT_TICKS, Reading, Tail
 from ingest.target import Options, Target
 from tickhub.core import batch as core_batch
-from tickhub.core import clock, metrics
+from tickhub.core import clock, digest, metrics
 from tickhub.core import ticks as tick_arrays
 from tickhub.core.errors import PermanentError
 from tickhub.core.ticks import BATCH_TICKS_MAX, Ticks
@@ -170,25 +169,27 @@ class Poller:
     def _save_batch(self, pieces: list[Piece], sent: dict[int, Ticks], now_msc: int) -> None:
         offset_ms, epoch_id = self.target.offset_ms, self.target.epoch_id
         contexts = [feedstate.context_before(p, sent.get(p.state.feed_id, tick_arrays.empty())) for p in pieces]
-        parts = tuple(
-            feedstate.part_of(piece, epoch_id=epoch_id, offset_ms=offset_ms, context=context)
-            for piece, context in zip(pieces, contexts, strict=True)
+        ticks = tick_arrays.join([piece.ticks for piece in pieces])
+        times = ticks["time_msc"] - offset_ms
+        hours = digest.by_part(
+            ticks, [len(piece.ticks) for piece in pieces], times // clock.HOUR_MS, offset_ms=offset_ms
         )
-        times = [piece.ticks["time_msc"] for piece in pieces if len(piece.ticks)]
+        parts = tuple(
+            feedstate.part_of(piece, epoch_id=epoch_id, offset_ms=offset_ms, context=context, hours=own)
+            for piece, context, own in zip(pieces, contexts, hours, strict=True)
+        )
         capture = inbox.Capture(
             source_id=self.target.source_id,
             poll_msc=now_msc - offset_ms,
             parts=parts,
             payload=Payload(
-                ticks=b"".join(piece.ticks.tobytes() for piece in pieces),
+                ticks=ticks.tobytes(),
                 marks=b"".join(core_batch.pack_marks(piece.seq, piece.late) for piece in pieces),
                 context=b"".join(context.tobytes() for context in contexts),
             ),
-            first_msc=min((int(t.min()) for t in times), default=None),
-            last_msc=max((int(t.max()) for t in times), default=None),
+            first_msc=int(times.min()) if len(times) else None,
+            last_msc=int(times.max()) if len(times) else None,
         )
-        if offset_ms and capture.first_msc is not None and capture.last_msc is not None:
-            capture = replace(capture, first_msc=capture.first_msc - offset_ms, last_msc=capture.last_msc - offset_ms)
         batch_id = inbox.save(
             capture,
             lease=self.lease,
@@ -207,7 +208,7 @@ class Poller:
                 continue
             version = state.position.version + 1 if state.position else 1
             state.position = Position(*piece.cursor_after, version, batch_id)
-            sent[state.feed_id] = np.concatenate([sent.get(state.feed_id, tick_arrays.empty()), piece.ticks])[
+            sent[state.feed_id] = tick_arrays.join([sent.get(state.feed_id, tick_arrays.empty()), piece.ticks])[
                 -CONTEXT_TICKS:
             ]
             metrics.LATE_TICKS.labels(self.target.name).inc(int(np.count_nonzero(piece.late)))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ingest import comparing
+from tickhub.core import ticks as tick_arrays
 from tickhub.core.ticks import Int64s, Mask, Ticks
 
 CONTEXT_TICKS = 64
@@ -64,14 +65,14 @@ class Tail:
             return Reading(new, seq, 0, seen, np.zeros(len(seen), dtype=bool), start)
         beyond = expected["time_msc"] >= (seen["time_msc"][-1] if len(seen) else 0) if is_cut else np.zeros_like(unseen)
         gone = unseen & (~beyond | was_gone)
-        rows = np.concatenate([seen, expected[unseen]])
+        rows = tick_arrays.join([seen, expected[unseen]])
         marks = np.concatenate([np.zeros(len(seen), dtype=bool), gone[unseen]])
         order = np.argsort(rows["time_msc"], kind="stable")
         return Reading(new, seq, int(np.count_nonzero(gone & ~was_gone)), rows[order], marks[order], start)
 
     def advance(self, reading: Reading, *, keep_from_msc: int) -> None:
         """Take over a reading after its batch has committed; rows older than ``keep_from_msc`` are let go."""
-        rows = np.concatenate([self.rows[: reading.start], reading.rows])
+        rows = tick_arrays.join([self.rows[: reading.start], reading.rows])
         is_gone = np.concatenate([self.is_gone[: reading.start], reading.is_gone])
         cut = int(np.searchsorted(rows["time_msc"], keep_from_msc, side="left"))
         self.rows, self.is_gone = rows[cut:], is_gone[cut:]
@@ -81,7 +82,7 @@ class Tail:
     def remember(self, new: Ticks) -> None:
         """Add newly captured rows to the context."""
         if len(new):
-            self.context = np.concatenate([self.context, new[-CONTEXT_TICKS:]])[-CONTEXT_TICKS:]
+            self.context = tick_arrays.join([self.context, new[-CONTEXT_TICKS:]])[-CONTEXT_TICKS:]
 
     def taken(self, time_msc: int) -> int:
         """Return how many rows of one millisecond are captured."""

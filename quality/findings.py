@@ -25,9 +25,10 @@ class Observation:
 def observe(batch: Batch, *, flags: FlagArray) -> list[Observation]:
     """Return one observation for each flag of each feed (informational ones aside), and the poll's own facts."""
     found: list[Observation] = []
+    is_flagged = flags.any()
     for part, place, _ in batch.slices():
         of_part = flags[place]
-        for name, count in flag_names.counts(of_part).items():
+        for name, count in flag_names.counts(of_part).items() if is_flagged else ():
             # A collision is told with both of its rows by the stage that met it.
             if Flag[name] & (INFORMATIONAL | Flag.COLLISION):
                 continue

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from quality.checks import neighbours, prices, times
+from tickhub.core import ticks as tick_arrays
 from tickhub.core.batch import Batch
 from tickhub.core.clock import DAY_MS
 from tickhub.core.errors import PermanentError
@@ -125,7 +126,7 @@ def _lay_out(batch: Batch, facts: dict[int, FeedFacts]) -> _View:
         known.append(facts[part.feed_id])
     sizes = [context + count for context, count in zip(lengths[::2], lengths[1::2], strict=True)]
     has_context = any(lengths[::2])
-    mixed = np.concatenate(pieces) if has_context else batch.ticks
+    mixed = tick_arrays.join(pieces) if has_context else batch.ticks
     begins = np.repeat(np.cumsum([0, *sizes[:-1]]), sizes) if sizes else np.zeros(0, dtype=np.int64)
     start = np.maximum(begins, np.arange(len(mixed), dtype=np.int64) - neighbours.WINDOW)
     return _View(

@@ -18,10 +18,14 @@ def ensure(days: Iterable[int], *, earliest_day: int, latest_day: int) -> None:
 
     Runs in its own transactions, one for each day, under an advisory lock and a lock timeout of 4 s.
     """
-    for day in sorted(set(days) - _known):
-        if earliest_day <= day <= latest_day:
-            _create(day)
-            _known.add(day)
+    for day in missing(days, earliest_day=earliest_day, latest_day=latest_day):
+        _create(day)
+        _known.add(day)
+
+
+def missing(days: Iterable[int], *, earliest_day: int, latest_day: int) -> list[int]:
+    """Return the days within the plausible window that this process does not know to have a partition."""
+    return sorted(day for day in set(days) - _known if earliest_day <= day <= latest_day)
 
 
 def forget() -> None:

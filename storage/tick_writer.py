@@ -5,6 +5,7 @@ duplicates; the same key with other values is a collision, and the new tick is s
 """
 
 from dataclasses import dataclass, field
+from typing import NoReturn
 
 import numpy as np
 from django.db import DataError, IntegrityError, connection, transaction
@@ -51,9 +52,13 @@ class Written:
     collisions: list[Collision] = field(default_factory=list)
 
 
-def write(batch: Batch, *, flags: FlagArray, without: Mask) -> Written:
+def write(batch: Batch, *, flags: FlagArray, without: Mask, is_careful: bool) -> Written:
     """Write a batch's ticks but those marked in ``without``.
 
+    Only a careful write sets savepoints and settles refused rows; another lets the server's refusal pass, the
+    caller rolls back and comes again carefully.
+
+    :raises django.db.IntegrityError, django.db.DataError: if a row is refused and the write is not careful
     :raises PartitionMissing: if a day has no partition
     :raises TooManyBadRows: if the server refuses more than 32 rows one by one
     """
@@ -72,8 +77,28 @@ def write(batch: Batch, *, flags: FlagArray, without: Mask) -> Written:
     order = rows.sorted_by_key()
     if order is not rows:
         place = place[np.lexsort((rows.seq, rows.ticks["time_msc"], rows.feed_id))]
-    _store(order, place, written)
+    if is_careful:
+        _store(order, place, written)
+    else:
+        _copy_or_tell(order)
+        written.is_stored[place] = True
     return written
+
+
+def _copy_or_tell(rows: Rows) -> None:
+    """Write rows; a missing partition is told as such, so that the batch comes again with it."""
+    try:
+        _copy(rows)
+    except IntegrityError as error:
+        if getattr(error.__cause__, "sqlstate", None) == "23514":
+            _tell_missing(rows, error)
+        raise
+
+
+def _tell_missing(rows: Rows, error: IntegrityError) -> NoReturn:
+    partitions.forget()
+    msg = f"batch {rows.batch_id}: {str(error).splitlines()[0]}"
+    raise PartitionMissing(msg) from error
 
 
 def _store(rows: Rows, place: Int64s, written: Written) -> None:
@@ -99,9 +124,7 @@ def _mend(rows: Rows, place: Int64s, written: Written, error: IntegrityError) ->
     if sqlstate == "23505":
         _store_around(rows, place, written)
     elif sqlstate == "23514":
-        partitions.forget()
-        msg = f"batch {rows.batch_id}: {str(error).splitlines()[0]}"
-        raise PartitionMissing(msg) from error
+        _tell_missing(rows, error)
     else:
         _bisect(rows, place, written, error)
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import redis
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, transaction
+from django.db import DataError, IntegrityError, InterfaceError, OperationalError, transaction
 
 from ingest import inbox
 from quality import findings, inspection, quarantine
@@ -51,15 +51,23 @@ def process(*, batch_id: int) -> int | None:
         return None
 
 
+class _PartitionsNeeded(Exception):
+    """A claimed batch holds days whose partitions are not known to exist; it is put back, and they are made."""
+
+    def __init__(self, days: list[int], latest_day: int) -> None:
+        super().__init__(days)
+        self.days = days
+        self.latest_day = latest_day
+
+
 def _attempt(batch_id: int) -> int:
     """Process one batch; what fails it for good is recorded, and its bytes stay.
 
     :raises inbox.BatchUnavailable: if it is done already or another worker holds it
     """
     try:
-        _ensure_partitions(batch_id)
-        batch, newest = _process(batch_id)
-    except (TransientError, inbox.BatchUnavailable, DatabaseError, InterfaceError):
+        batch, newest = _process_in_steps(batch_id)
+    except (TransientError, inbox.BatchUnavailable, OperationalError, InterfaceError):
         raise
     except Exception as error:  # noqa: BLE001  # whatever our own code raises: the batch is failed, never lost
         _fail(batch_id, error)
@@ -70,6 +78,24 @@ def _attempt(batch_id: int) -> int:
         # The table has the tick; the refresh sets the cache within a second of Redis' return.
         logger.warning("latest tick not cached", extra={"batch_id": batch.batch_id, "error": str(error)})
     return batch_id
+
+
+def _process_in_steps(batch_id: int) -> tuple[Batch, list[latest.LatestTick]]:
+    """Process a batch the short way; where that rolls back, make what was missing and go the careful way.
+
+    Partitions are made outside the batch's transaction. Savepoints, which cost two round trips, are only set once a
+    row was refused.
+    """
+    is_careful = False
+    while True:
+        try:
+            return _process(batch_id, is_careful=is_careful)
+        except _PartitionsNeeded as needed:
+            partitions.ensure(needed.days, earliest_day=settings.EARLIEST_MSC // DAY_MS, latest_day=needed.latest_day)
+        except (IntegrityError, DataError):
+            if is_careful:
+                raise
+            is_careful = True
 
 
 def _fail(batch_id: int, error: Exception) -> None:
@@ -85,22 +111,17 @@ def _fail(batch_id: int, error: Exception) -> None:
     logger.error("batch failed", extra={"batch_id": batch_id, "error": message}, exc_info=error)
 
 
-def _ensure_partitions(batch_id: int) -> None:
-    days, poll_msc = inbox.days_of(batch_id=batch_id)
-    # The same window as the check: what lies outside is held and needs no partition.
-    partitions.ensure(days, earliest_day=settings.EARLIEST_MSC // DAY_MS, latest_day=(poll_msc + DAY_MS) // DAY_MS)
-
-
-def _process(batch_id: int) -> tuple[Batch, list[latest.LatestTick]]:
+def _process(batch_id: int, *, is_careful: bool) -> tuple[Batch, list[latest.LatestTick]]:
     with transaction.atomic(durable=True):
         with _stage("claim"):
             batch = inbox.claim(batch_id=batch_id)
+            _check_partitions(batch)
         with _stage("judge"):
             limits = Limits(earliest_msc=settings.EARLIEST_MSC, future_tolerance_ms=settings.FUTURE_TOLERANCE_MS)
             flags = inspection.inspect(batch, facts=_facts_of(batch), limits=limits)
             held = inspection.held(flags)
         with _stage("write"):
-            written = tick_writer.write(batch, flags=flags, without=held)
+            written = tick_writer.write(batch, flags=flags, without=held, is_careful=is_careful)
             flags[written.is_refused] |= int(Flag.UNSTORABLE)
             flags[written.is_collision] |= int(Flag.COLLISION)
             held |= written.is_refused
@@ -112,6 +133,16 @@ def _process(batch_id: int) -> tuple[Batch, list[latest.LatestTick]]:
             inbox.mark_stored(batch_id=batch_id, outcome=_outcome(batch, written, held, flags))
     _count(written, held)
     return batch, latest.newest_of(batch, is_stored=written.is_stored, quality=flags)
+
+
+def _check_partitions(batch: Batch) -> None:
+    """Put a batch back whose days have no partition yet; the window is that of the check, what lies outside is held."""
+    latest_day = (batch.poll_msc + DAY_MS) // DAY_MS
+    missing = partitions.missing(
+        batch.days().tolist(), earliest_day=settings.EARLIEST_MSC // DAY_MS, latest_day=latest_day
+    )
+    if missing:
+        raise _PartitionsNeeded(missing, latest_day)
 
 
 @contextmanager
@@ -158,6 +189,7 @@ def _outcome(batch: Batch, written: Written, held: Mask, flags: FlagArray) -> li
     outcome: list[dict[str, object]] = []
     everything_stored = bool(written.is_stored.all())
     flagged = (flags & ~int(quality_flags.INFORMATIONAL)) != 0
+    any_held, any_duplicate, any_flagged = held.any(), written.is_duplicate.any(), flagged.any()
     for part, place, _ in batch.slices():
         # Adding and subtracting digests is exact, so that only the exceptions are digested a second time.
         stored = part.hours if everything_stored else _digests(batch, place, written.is_stored)
@@ -165,9 +197,9 @@ def _outcome(batch: Batch, written: Written, held: Mask, flags: FlagArray) -> li
             {
                 "feed": part.feed_id,
                 "stored": _as_json(stored),
-                "held": _as_json(_digests(batch, place, held)),
-                "duplicates": _as_json(_digests(batch, place, written.is_duplicate)),
-                "flagged": int(flagged[place].sum()),
+                "held": _as_json(_digests(batch, place, held)) if any_held else {},
+                "duplicates": _as_json(_digests(batch, place, written.is_duplicate)) if any_duplicate else {},
+                "flagged": int(flagged[place].sum()) if any_flagged else 0,
             }
         )
     return outcome

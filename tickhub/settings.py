@@ -73,7 +73,8 @@ def _database(parts: dict[str, str]) -> dict[str, Any]:  # Any: Django's setting
     timeouts = (
         f"-c statement_timeout={STATEMENT_TIMEOUT_MS}"
         f" -c idle_in_transaction_session_timeout={IDLE_TRANSACTION_TIMEOUT_MS}"
-        f" -c tcp_user_timeout=20000 -c timezone=UTC"
+        f" -c tcp_user_timeout=20000 -c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3"
+        f" -c timezone=UTC"
     )
     named = {"dbname": "NAME", "user": "USER", "password": "PASSWORD", "host": "HOST", "port": "PORT"}
     settings: dict[str, Any] = {named[key]: value for key, value in parts.items() if key in named}
@@ -81,11 +82,14 @@ def _database(parts: dict[str, str]) -> dict[str, Any]:  # Any: Django's setting
     options["options"] = f"{parts.get('options', '')} {timeouts}".strip()
     # Values travel beside the statement, so that a batch's bytes are never written into SQL text.
     options["server_side_binding"] = True
+    # Marks the sessions that the sweeper may end when their client has gone deaf.
+    options["application_name"] = "tickhub"
     options |= {
         "connect_timeout": 5,
         "tcp_user_timeout": 20_000,
         "keepalives_idle": 10,
         "keepalives_interval": 5,
+        "keepalives_count": 3,
     }
     return settings | {
         "ENGINE": "django_prometheus.db.backends.postgresql",
@@ -108,6 +112,8 @@ CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_TIME_LIMIT = env.integer("TICKHUB_TASK_TIME_LIMIT_S", 45, least=5, most=3600)
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+# Without it Celery closes the database connection after every task; a new one costs more than a batch.
+CELERY_DB_REUSE_MAX = 10_000
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 # A killed worker's message comes back after this; it exceeds the longest task and the longest retry.
 CELERY_BROKER_TRANSPORT_OPTIONS = {

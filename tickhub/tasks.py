@@ -8,7 +8,7 @@ from celery import Task
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 
-from ingest import inbox, queries
+from ingest import inbox, queries, sessions
 from quality import incidents
 from storage import latest
 from tickhub import pipeline, publishing
@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 _RETRIES = 3
 # The longest wait between two publications of one batch.
 _PUBLISH_MOST_MS = 300_000
+# The server ends a session that is idle in its transaction itself, with a message for its client.
+_LEEWAY_MS = 1_000
 
 
 @app.task(name="tickhub.process_batch", bind=True, max_retries=_RETRIES)
@@ -43,9 +45,16 @@ def process_batch(self: "Task[Any, Any]", /, *, batch_id: int, **_: object) -> N
 def sweep_inbox(**_: object) -> None:
     """Publish again what has waited too long, unless the queue is long."""
     metrics.BACKLOG_BATCHES.set(queries.waiting_count())
-    if publishing.queue_length() >= settings.QUEUE_MAX:
+    ended = sessions.end_deaf(
+        statement_ms=settings.STATEMENT_TIMEOUT_MS, idle_ms=settings.IDLE_TRANSACTION_TIMEOUT_MS + _LEEWAY_MS
+    )
+    if ended:
+        logger.warning("ended database sessions of clients that do not answer", extra={"sessions": ended})
+    # No more than the queue has room for: what is taken and not published would wait twice as long for nothing.
+    room = settings.QUEUE_MAX - publishing.queue_length()
+    if room <= 0:
         return
-    due = inbox.take_due(limit=settings.QUEUE_MAX, publish_again_ms=settings.PUBLISH_AGAIN_MS, most_ms=_PUBLISH_MOST_MS)
+    due = inbox.take_due(limit=room, publish_again_ms=settings.PUBLISH_AGAIN_MS, most_ms=_PUBLISH_MOST_MS)
     metrics.SWEPT_BATCHES.inc(publishing.publish_many(due))
 
 

@@ -1,5 +1,6 @@
 """The tick as MetaTrader 5 hands it out: one packed record of 60 bytes, and the arrays made of it."""
 
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -65,6 +66,16 @@ def records(ticks: Ticks) -> npt.NDArray[np.void]:
     shape (n,), dtype V60; a copy only where the array is not contiguous.
     """
     return np.ascontiguousarray(ticks).view(np.dtype((np.void, TICK_SIZE_BYTES)))
+
+
+def join(pieces: Sequence[Ticks]) -> Ticks:
+    """Concatenate arrays of ticks; the result is new.
+
+    As opaque records: NumPy would compare the fields of every array with every other's first.
+    """
+    if not pieces:
+        return empty()
+    return np.concatenate([records(piece) for piece in pieces]).view(TICK_DTYPE)
 
 
 def same(left: Ticks, right: Ticks) -> bool:
