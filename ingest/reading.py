@@ -41,7 +41,7 @@ def read_forward(terminal: Terminal, symbol: str, *, from_second: int, count: in
         ticks = _check(terminal, symbol, answer)
         is_cut = len(ticks) >= count
         if not is_cut or ticks["time_msc"][0] // 1000 != ticks["time_msc"][-1] // 1000:
-            return Page(ticks[ticks["time_msc"].searchsorted(from_second * 1000) :], is_cut)
+            return Page(_from(ticks, from_second), is_cut)
         if count >= PAGE_TICKS_MAX:
             raise ReadFailed(symbol=symbol, code=0, text=f"over {count} ticks in second {from_second}")
         count *= 2
@@ -59,6 +59,13 @@ def read_range(terminal: Terminal, symbol: str, *, from_second: int, to_second: 
     ticks = _check(terminal, symbol, answer)
     start, end = np.searchsorted(ticks["time_msc"], [from_second * 1000, to_second * 1000]).tolist()
     return ticks[start:end]
+
+
+def _from(ticks: Ticks, second: int) -> Ticks:
+    """Return the rows from a second on; the terminal may have been asked for an earlier one."""
+    if len(ticks) == 0 or ticks["time_msc"][0] >= second * 1000:
+        return ticks
+    return ticks[ticks["time_msc"].searchsorted(second * 1000) :]
 
 
 def _askable(second: int) -> int:

@@ -17,12 +17,13 @@ CONTEXT_TICKS = 64
 @dataclass(frozen=True, slots=True)
 class Reading:
     """A re-read compared with the tail: the new rows with their seq, how many captured rows are newly gone, and the
-    tail as it will be once the new rows are committed."""
+    tail from place ``start`` on as it will be once the new rows are committed."""
 
     new: Ticks
     seq: Int64s
     gone_count: int
     rows: Ticks
+    times: Int64s
     is_gone: Mask
     start: int
 
@@ -30,15 +31,17 @@ class Reading:
 class Tail:
     """Captured rows of one feed in the terminal's clock, sorted by time in the terminal's order.
 
-    It holds every row captured from ``complete_from_msc`` on. ``is_gone`` marks those that the terminal no longer
-    shows: they stay captured, keep their seq, and are recognised if they come back. ``context`` holds the last 64
-    rows in order of capture.
+    It holds every row captured from ``complete_from_msc`` on. ``times`` repeats their milliseconds contiguously, as
+    searching a field of records would copy it each time. ``is_gone`` marks rows that the terminal no longer shows:
+    they stay captured, keep their seq, and are recognised if they come back. ``context`` holds the last 64 rows in
+    order of capture.
     """
 
     def __init__(self, *, captured: Ticks, context: Ticks, complete_from_msc: int) -> None:
         self.rows = captured
-        self.complete_from_msc = complete_from_msc
+        self.times: Int64s = np.ascontiguousarray(captured["time_msc"])
         self.is_gone: Mask = np.zeros(len(captured), dtype=bool)
+        self.complete_from_msc = complete_from_msc
         self.context = context
 
     @property
@@ -48,7 +51,7 @@ class Tail:
 
     def start_of(self, second: int) -> int:
         """Return the place of the first row of a second or later."""
-        return int(np.searchsorted(self.rows["time_msc"], second * 1000, side="left"))
+        return int(self.times.searchsorted(second * 1000))
 
     def compare(self, seen: Ticks, *, from_second: int, is_cut: bool) -> Reading:
         """Compare rows that a terminal shows from a second on with the tail, which is left unchanged.
@@ -58,24 +61,30 @@ class Tail:
         start = self.start_of(from_second)
         expected, was_gone = self.rows[start:], self.is_gone[start:]
         result = comparing.compare(expected, seen)
+        times: Int64s = np.ascontiguousarray(seen["time_msc"])
         new = seen[result.is_new]
-        seq = comparing.next_seqs(new["time_msc"], expected["time_msc"])
+        seq = comparing.next_seqs(times[result.is_new], self.times[start:])
         unseen = result.is_gone
         if not unseen.any():
-            return Reading(new, seq, 0, seen, np.zeros(len(seen), dtype=bool), start)
-        beyond = expected["time_msc"] >= (seen["time_msc"][-1] if len(seen) else 0) if is_cut else np.zeros_like(unseen)
+            return Reading(new, seq, 0, seen, times, np.zeros(len(seen), dtype=bool), start)
+        beyond = self.times[start:] >= (times[-1] if len(seen) else 0) if is_cut else np.zeros_like(unseen)
         gone = unseen & (~beyond | was_gone)
         rows = tick_arrays.join([seen, expected[unseen]])
         marks = np.concatenate([np.zeros(len(seen), dtype=bool), gone[unseen]])
         order = np.argsort(rows["time_msc"], kind="stable")
-        return Reading(new, seq, int(np.count_nonzero(gone & ~was_gone)), rows[order], marks[order], start)
+        gone_count = int(np.count_nonzero(gone & ~was_gone))
+        return Reading(
+            new, seq, gone_count, rows[order], np.ascontiguousarray(rows["time_msc"][order]), marks[order], start
+        )
 
     def advance(self, reading: Reading, *, keep_from_msc: int) -> None:
         """Take over a reading after its batch has committed; rows older than ``keep_from_msc`` are let go."""
-        rows = tick_arrays.join([self.rows[: reading.start], reading.rows])
-        is_gone = np.concatenate([self.is_gone[: reading.start], reading.is_gone])
-        cut = int(np.searchsorted(rows["time_msc"], keep_from_msc, side="left"))
-        self.rows, self.is_gone = rows[cut:], is_gone[cut:]
+        cut = int(self.times[: reading.start].searchsorted(keep_from_msc))
+        late_cut = int(reading.times.searchsorted(keep_from_msc))
+        kept = slice(cut, reading.start)
+        self.rows = tick_arrays.join([self.rows[kept], reading.rows[late_cut:]])
+        self.times = np.concatenate([self.times[kept], reading.times[late_cut:]])
+        self.is_gone = np.concatenate([self.is_gone[kept], reading.is_gone[late_cut:]])
         self.complete_from_msc = max(self.complete_from_msc, keep_from_msc)
         self.remember(reading.new)
 
@@ -86,6 +95,5 @@ class Tail:
 
     def taken(self, time_msc: int) -> int:
         """Return how many rows of one millisecond are captured."""
-        times = self.rows["time_msc"]
-        left, right = np.searchsorted(times, [time_msc, time_msc + 1], side="left").tolist()
+        left, right = self.times.searchsorted([time_msc, time_msc + 1]).tolist()
         return int(right - left)

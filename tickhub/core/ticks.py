@@ -21,6 +21,7 @@ TICK_DTYPE = np.dtype(
 )
 TICK_SIZE_BYTES = TICK_DTYPE.itemsize
 BATCH_TICKS_MAX = 65_536
+_OPAQUE = np.dtype((np.void, TICK_SIZE_BYTES))
 
 # NumPy's structured arrays have no static type of their own, hence Any for the record.
 Ticks: TypeAlias = npt.NDArray[Any]
@@ -65,7 +66,7 @@ def records(ticks: Ticks) -> npt.NDArray[np.void]:
 
     shape (n,), dtype V60; a copy only where the array is not contiguous.
     """
-    return np.ascontiguousarray(ticks).view(np.dtype((np.void, TICK_SIZE_BYTES)))
+    return np.ascontiguousarray(ticks).view(_OPAQUE)
 
 
 def join(pieces: Sequence[Ticks]) -> Ticks:
