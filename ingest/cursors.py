@@ -1,8 +1,7 @@
-"""Cursors: read at start and after any error, moved only together with the batch that explains the move."""
+"""Cursors: read at start and after any error, moved only together with the batch that explains the move
+(``save_batch.sql``)."""
 
 from dataclasses import dataclass
-
-from django.db import connection
 
 from ingest.models import Cursor
 from tickhub.core.errors import TickhubError
@@ -39,44 +38,22 @@ def load(*, source_id: int) -> dict[int, Position]:
     return {row.feed_id: Position(row.last_msc, row.taken, row.version, row.last_batch_id) for row in rows}
 
 
-def move(moves: list[Move], *, batch_id: int) -> None:
-    """Move cursors in the caller's transaction.
+def as_columns(moves: list[Move]) -> dict[str, list[int] | list[int | None]]:
+    """Return moves as the columns that ``save_batch.sql`` takes."""
+    return {
+        "feed_ids": [move.feed_id for move in moves],
+        "epoch_ids": [move.epoch_id for move in moves],
+        "last_mscs": [move.last_msc for move in moves],
+        "takens": [move.taken for move in moves],
+        "versions": [move.version for move in moves],
+    }
 
-    :raises CursorMoved: if any is not at the version it was read at
+
+def check_moved(moves: list[Move], count: int, *, batch_id: int) -> None:
+    """Check that every cursor was where it had been read.
+
+    :raises CursorMoved: if any was not; the caller's transaction rolls back
     """
-    if not moves:
-        return
-    known = [move for move in moves if move.version is not None]
-    fresh = [move for move in moves if move.version is None]
-    touched = 0
-    with connection.cursor() as cursor:
-        if known:
-            cursor.execute(
-                "UPDATE ingest_cursor c SET epoch_id = m.epoch_id, last_msc = m.last_msc, taken = m.taken,"
-                " last_batch_id = %s, version = c.version + 1"
-                " FROM unnest(%s::int2[], %s::int8[], %s::int8[], %s::int4[], %s::int8[])"
-                " AS m (feed_id, epoch_id, last_msc, taken, version)"
-                " WHERE c.feed_id = m.feed_id AND c.version = m.version",
-                [batch_id, *_columns(known), [move.version for move in known]],
-            )
-            touched += cursor.rowcount
-        if fresh:
-            cursor.execute(
-                "INSERT INTO ingest_cursor (feed_id, epoch_id, last_msc, taken, last_batch_id, version)"
-                " SELECT m.*, %s, 1 FROM unnest(%s::int2[], %s::int8[], %s::int8[], %s::int4[]) AS m"
-                " ON CONFLICT (feed_id) DO NOTHING",
-                [batch_id, *_columns(fresh)],
-            )
-            touched += cursor.rowcount
-    if touched != len(moves):
-        msg = f"batch {batch_id}: {len(moves) - touched} of {len(moves)} cursors were moved by another poller"
+    if count != len(moves):
+        msg = f"batch {batch_id}: {len(moves) - count} of {len(moves)} cursors were moved by another poller"
         raise CursorMoved(msg)
-
-
-def _columns(moves: list[Move]) -> list[list[int]]:
-    return [
-        [move.feed_id for move in moves],
-        [move.epoch_id for move in moves],
-        [move.last_msc for move in moves],
-        [move.taken for move in moves],
-    ]

@@ -4,6 +4,8 @@ import datetime as dt
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from django.db import connection, transaction
@@ -19,6 +21,9 @@ from tickhub.core.batch import Batch, Part
 from tickhub.core.clock import HOUR_MS
 from tickhub.core.errors import PermanentError, TickhubError
 from tickhub.core.ticks import Ticks
+
+# One statement for all that one commit holds: `cursors` and `leases` supply its values and judge its counts.
+_SAVE = (Path(__file__).parent / "sql" / "save_batch.sql").read_text()
 
 
 class BatchUnavailable(TickhubError):
@@ -60,30 +65,28 @@ def save(
     """
     captured_on = now.date()
     payloads.ensure_partition(captured_on)
-    with transaction.atomic(durable=True):
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "INSERT INTO ingest_batch (source_id, status, poll_msc, captured_at, captured_on, tick_count,"
-                " first_msc, last_msc, parts, publish_count, next_publish_at, failure)"
-                " VALUES (%s, 'WAITING', %s, %s, %s, %s, %s, %s, %s::jsonb, 0,"
-                " clock_timestamp() + %s * interval '1 ms', '') RETURNING id",
-                [
-                    capture.source_id,
-                    capture.poll_msc,
-                    now,
-                    captured_on,
-                    sum(part.count for part in capture.parts),
-                    capture.first_msc,
-                    capture.last_msc,
-                    json.dumps([part.as_json() for part in capture.parts]),
-                    publish_again_ms,
-                ],
-            )
-            batch_id: int = cursor.fetchone()[0]
-        payloads.insert(batch_id=batch_id, captured_on=captured_on, payload=capture.payload)
-        cursors.move(moves, batch_id=batch_id)
-        leases.renew(lease)
-    return batch_id
+    values: dict[str, Any] = {  # Any: the values of a statement
+        "source_id": capture.source_id,
+        "poll_msc": capture.poll_msc,
+        "captured_at": now,
+        "captured_on": captured_on,
+        "tick_count": sum(part.count for part in capture.parts),
+        "first_msc": capture.first_msc,
+        "last_msc": capture.last_msc,
+        "parts": json.dumps([part.as_json() for part in capture.parts]),
+        "publish_again_ms": publish_again_ms,
+        "ticks": capture.payload.ticks,
+        "marks": capture.payload.marks,
+        "context": capture.payload.context,
+        "ttl_ms": lease.ttl_ms,
+        "fence": lease.fence,
+    }
+    with transaction.atomic(durable=True), connection.cursor() as cursor:
+        cursor.execute(_SAVE, values | cursors.as_columns(moves))
+        batch_id, renewed, moved = cursor.fetchone()
+        leases.check_renewed(lease, renewed)
+        cursors.check_moved(moves, moved, batch_id=batch_id)
+    return int(batch_id)
 
 
 def oldest_waiting() -> int | None:

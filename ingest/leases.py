@@ -60,8 +60,15 @@ def renew(held: Held) -> None:
             " WHERE source_id = %s AND fence = %s",
             [held.ttl_ms, held.source_id, held.fence],
         )
-        touched = cursor.rowcount
-    if touched != 1:
+        check_renewed(held, cursor.rowcount)
+
+
+def check_renewed(held: Held, count: int) -> None:
+    """Check that a renewal touched the lease.
+
+    :raises LeaseLost: if another fence has taken the source
+    """
+    if count != 1:
         msg = f"source {held.source_id}: fence {held.fence} is no longer the newest"
         raise LeaseLost(msg)
 

@@ -1,6 +1,8 @@
 """The bytes of batches: daily partitions of ``batch_payload`` by day of capture, dropped whole."""
 
 import datetime as dt
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from django.db import connection, transaction
@@ -49,11 +51,12 @@ def insert(*, batch_id: int, captured_on: dt.date, payload: Payload) -> None:
         )
 
 
-def binary_cursor() -> Cursor[TupleRow]:
-    """Return a cursor of Django's own connection that fetches bytes as they are.
+@contextmanager
+def binary_cursor() -> Iterator[Cursor[TupleRow]]:
+    """Give a cursor of Django's own connection that fetches bytes as they are; its errors are Django's too.
 
     Django's cursors fetch text, in which every byte travels as two digits.
     """
     connection.ensure_connection()
-    cursor: Cursor[TupleRow] = connection.connection.cursor(binary=True)
-    return cursor
+    with connection.wrap_database_errors, connection.connection.cursor(binary=True) as cursor:
+        yield cursor

@@ -98,7 +98,9 @@ def _first_from(feed_id: int, from_msc: int, to_msc: int) -> int | None:
 
 
 def _copy_out(select: str) -> bytes:
-    with connection.cursor() as cursor, cursor.copy(f"COPY ({select}) TO STDOUT (FORMAT BINARY)") as copy:
+    statement = f"COPY ({select}) TO STDOUT (FORMAT BINARY)"
+    # Django does not wrap the errors of copy() by itself.
+    with connection.cursor() as cursor, connection.wrap_database_errors, cursor.copy(statement) as copy:
         return b"".join(bytes(piece) for piece in copy)
 
 

@@ -9,6 +9,7 @@ from typing import NoReturn
 
 import numpy as np
 from django.db import DataError, IntegrityError, connection, transaction
+from psycopg.errors import CheckViolation, UniqueViolation
 
 from storage import packing, partitions, reader
 from storage.packing import Rows
@@ -90,9 +91,15 @@ def _copy_or_tell(rows: Rows) -> None:
     try:
         _copy(rows)
     except IntegrityError as error:
-        if getattr(error.__cause__, "sqlstate", None) == "23514":
+        if _is_partition_missing(error):
             _tell_missing(rows, error)
         raise
+
+
+def _is_partition_missing(error: IntegrityError) -> bool:
+    """Return whether a day has no partition: a check's violation of which no constraint is named."""
+    cause = error.__cause__
+    return isinstance(cause, CheckViolation) and not cause.diag.constraint_name
 
 
 def _tell_missing(rows: Rows, error: IntegrityError) -> NoReturn:
@@ -115,15 +122,15 @@ def _store(rows: Rows, place: Int64s, written: Written) -> None:
 
 
 def _copy(rows: Rows) -> None:
-    with connection.cursor() as cursor, cursor.copy(_COPY) as copy:
+    # Django does not wrap the errors of copy() by itself.
+    with connection.cursor() as cursor, connection.wrap_database_errors, cursor.copy(_COPY) as copy:
         copy.write(packing.pack(rows))
 
 
 def _mend(rows: Rows, place: Int64s, written: Written, error: IntegrityError) -> None:
-    sqlstate = getattr(error.__cause__, "sqlstate", None)
-    if sqlstate == "23505":
+    if isinstance(error.__cause__, UniqueViolation):
         _store_around(rows, place, written)
-    elif sqlstate == "23514":
+    elif _is_partition_missing(error):
         _tell_missing(rows, error)
     else:
         _bisect(rows, place, written, error)
@@ -133,6 +140,10 @@ def _store_around(rows: Rows, place: Int64s, written: Written) -> None:
     """Store the rows whose keys are free; settle the others as duplicates and collisions."""
     exists, is_equal, stored = reader.lookup(rows)
     written.is_duplicate[place[is_equal]] = True
+    free = np.flatnonzero(~exists)
+    if len(free):
+        # First, so that a collision does not take the seq of one of them; any of them may still be refused.
+        _store(rows.take(free), place[free], written)
     collides = np.flatnonzero(exists & ~is_equal)
     if len(collides):
         moved = rows.take(collides)
@@ -143,10 +154,6 @@ def _store_around(rows: Rows, place: Int64s, written: Written) -> None:
         _copy(Rows(moved.feed_id, seq, moved.ticks, quality, rows.batch_id).sorted_by_key())
         written.is_stored[place[collides]] = True
         written.is_collision[place[collides]] = True
-    free = np.flatnonzero(~exists)
-    if len(free):
-        _copy(rows.take(free))
-        written.is_stored[place[free]] = True
 
 
 def _collision(rows: Rows, index: int, new_seq: int, stored: bytes) -> Collision:

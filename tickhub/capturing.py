@@ -120,7 +120,7 @@ def run(
         source=source,
         target=target,
         lease=lease,
-        publish=publish or publishing.publish,
+        publish=publish or publishing.Publisher().publish,
         options=Options(
             interval_ms=settings.POLL_INTERVAL_MS,
             page_ticks=settings.PAGE_TICKS,

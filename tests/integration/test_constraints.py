@@ -1,0 +1,137 @@
+"""Every constraint that the models declare is the database's own: a row that breaks it is refused."""
+
+import datetime as dt
+from collections.abc import Callable
+
+import pytest
+from django.apps import apps
+from django.db import IntegrityError, transaction
+
+from ingest.models import Batch, Cursor, Lease
+from quality.models import Incident, QuarantinedTick
+from storage.models import Partition
+from tests.builders import NOON_MSC
+from tests.capturing import Rig, make_rig
+from tickhub.reference.models import ClockEpoch, Feed, Instrument, Source
+
+pytestmark = pytest.mark.usefixtures("database")
+
+_TODAY = dt.date(2026, 3, 2)
+_NOW = dt.datetime(2026, 3, 2, 12, tzinfo=dt.UTC)
+
+
+def batch(rig: Rig, status: str = "WAITING", tick_count: int = 0) -> None:
+    Batch.objects.create(
+        source_id=rig.poller.target.source_id,
+        status=status,
+        poll_msc=NOON_MSC,
+        captured_on=_TODAY,
+        tick_count=tick_count,
+        parts=[],
+        next_publish_at=_NOW,
+    )
+
+
+def held(rig: Rig, state: str = "HELD", position: int = 0) -> None:
+    QuarantinedTick.objects.create(
+        feed=rig.feeds["EURUSD"],
+        batch_id=1,
+        time_msc=NOON_MSC,
+        seq=0,
+        position=position,
+        record=bytes(60),
+        offset_ms=0,
+        quality=1,
+        state=state,
+    )
+
+
+def incident(rig: Rig, state: str = "OPEN") -> None:
+    Incident.objects.create(cause="CROSSED", source_id=rig.poller.target.source_id, feed=None, state=state)
+
+
+def twice(make: Callable[[Rig], None], rig: Rig) -> None:
+    make(rig)
+    make(rig)
+
+
+def epoch(rig: Rig, *, starts_msc: int = 1, offset_ms: int = 0) -> None:
+    source_id = rig.poller.target.source_id
+    ClockEpoch.objects.create(source_id=source_id, starts_msc=starts_msc, offset_ms=offset_ms, evidence="a test's")
+
+
+def cursor(rig: Rig) -> None:
+    Cursor.objects.create(feed=rig.feeds["EURUSD"], epoch_id=1, last_msc=0, taken=-1, last_batch_id=1)
+
+
+def feed(rig: Rig) -> None:
+    known = rig.feeds["EURUSD"]
+    Feed.objects.create(source=known.source, instrument=known.instrument, symbol="EURUSD", begins_msc=0)
+
+
+# Each row breaks one constraint and no other.
+BREAKS: list[tuple[str, Callable[[Rig], object]]] = [
+    ("instrument_digits_at_most_8", lambda _: Instrument.objects.create(code="X", digits=9)),
+    ("instrument_code_not_empty", lambda _: Instrument.objects.create(code="", digits=5)),
+    ("source_name_not_empty", lambda _: Source.objects.create(name="", spec="", scheme="sim")),
+    ("feed_once_per_source", feed),
+    ("epoch_once_per_start", lambda rig: twice(epoch, rig)),
+    ("epoch_offset_within_15_hours", lambda rig: epoch(rig, offset_ms=15 * 3_600_000 + 1)),
+    ("epoch_offset_within_15_hours", lambda rig: epoch(rig, offset_ms=-15 * 3_600_000 - 1)),
+    ("batch_status_is_known", lambda rig: batch(rig, status="GONE")),
+    ("batch_stored_has_outcome", lambda rig: batch(rig, status="STORED")),
+    ("batch_ticks_within_bounds", lambda rig: batch(rig, tick_count=-1)),
+    ("batch_ticks_within_bounds", lambda rig: batch(rig, tick_count=65_537)),
+    ("cursor_taken_not_negative", cursor),
+    ("incident_open_once_per_cause", lambda rig: twice(incident, rig)),
+    ("incident_state_is_known", lambda rig: incident(rig, state="GONE")),
+    ("quarantined_once_per_batch_position", lambda rig: twice(held, rig)),
+    ("quarantine_state_is_known", lambda rig: held(rig, state="GONE")),
+]
+
+
+@pytest.mark.parametrize(("name", "add"), BREAKS)
+def test_a_row_that_breaks_a_constraint_is_refused(name: str, add: Callable[[Rig], object]) -> None:
+    rig = make_rig("EURUSD")
+
+    with pytest.raises(IntegrityError, match=name), transaction.atomic():
+        add(rig)
+
+
+def test_no_constraint_is_without_its_test() -> None:
+    labels = ("ingest", "quality", "reference", "storage")
+    models = [model for label in labels for model in apps.get_app_config(label).get_models()]
+
+    declared = {constraint.name for model in models for constraint in model._meta.constraints}
+
+    assert declared == {name for name, _ in BREAKS}
+
+
+@pytest.mark.parametrize(
+    ("name", "add"),
+    [
+        ("reference_instrument_code", lambda rig: Instrument.objects.create(code="EURUSD", digits=5)),
+        ("reference_source_name", lambda rig: Source.objects.create(name="hand", spec="", scheme="sim")),
+        ("ingest_lease_pkey", lambda rig: Lease.objects.create(source=rig.feeds["EURUSD"].source, expires_at=_NOW)),
+        ("storage_partition_table_name", lambda rig: twice(partition, rig)),
+    ],
+)
+def test_what_there_is_once_is_refused_a_second_time(name: str, add: Callable[[Rig], object]) -> None:
+    rig = make_rig("EURUSD")
+
+    with pytest.raises(IntegrityError, match=name), transaction.atomic():
+        add(rig)
+
+
+def partition(_: Rig) -> None:
+    Partition.objects.create(day=_TODAY + dt.timedelta(days=Partition.objects.count()), table_name="tick_20260302")
+
+
+def test_a_resolved_incident_may_be_followed_by_another_of_its_cause() -> None:
+    rig = make_rig("EURUSD")
+
+    incident(rig, state="RESOLVED")
+    incident(rig, state="RESOLVED")
+    incident(rig)
+
+    assert Incident.objects.count() == 3

@@ -1,0 +1,434 @@
+"""Batches on the real database: judged, held, stored once, and failed whole where our own code fails."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import psycopg
+import pytest
+from django.conf import settings
+from django.db import connection
+
+from ingest import inbox
+from ingest.models import Batch
+from quality import incidents
+from quality.checks import prices
+from quality.models import Finding, Incident, QuarantinedTick
+from storage import partitions, reader
+from storage.models import Partition
+from storage.reader import Stored
+from tests.builders import NOON_MSC, make_ticks, make_trades
+from tests.capturing import Rig, make_rig
+from tests.crash import workers
+from tests.crash.system import ROOT
+from tests.integration.embedded.conftest import wait_for
+from tickhub import pipeline, reconcile
+from tickhub.core import clock, flags
+from tickhub.core import ticks as tick_arrays
+from tickhub.core.errors import TransientError
+from tickhub.core.ticks import Ticks
+from tickhub.management.periods import EVER
+from tickhub.reconcile import Scope
+
+pytestmark = pytest.mark.usefixtures("database")
+
+Quotes = list[tuple[int, float, float]]
+NAN, INF = float("nan"), float("inf")
+GOOD: Quotes = [(0, 1.1, 1.2), (0, 1.1, 1.2), (5, 1.1, 1.3)]
+
+
+def capture(rig: Rig, shown: Ticks) -> int:
+    """Let the terminal show ticks, poll, and return the batch."""
+    rig.terminal.history["EURUSD"] = shown
+    rig.source.now_msc = max(rig.source.now_msc, int(shown["time_msc"].max())) + 1
+    rig.poller.poll()
+    return rig.published[-1]
+
+
+def stored(rig: Rig, symbol: str = "EURUSD") -> Stored:
+    return reader.read(feed_id=rig.feeds[symbol].pk, from_msc=EVER[0], to_msc=EVER[1])
+
+
+def quotes(found: Stored) -> Quotes:
+    return [(int(t["time_msc"]) - NOON_MSC, float(t["bid"]), float(t["ask"])) for t in found.ticks]
+
+
+def causes() -> dict[str, int]:
+    """The findings by cause, with their ticks."""
+    return {finding.cause: finding.count for finding in Finding.objects.order_by("pk")}
+
+
+def assert_ledger_is_clean() -> None:
+    """Count in = count out at every station, as reconcile sees it (the source itself cannot be asked again)."""
+    assert reconcile.reconcile(Scope(is_deep=True)).differences == []
+
+
+@contextmanager
+def refused_by_a_check(condition: str) -> Iterator[None]:
+    """Let the tick table refuse rows."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"ALTER TABLE tick ADD CONSTRAINT for_a_test CHECK ({condition})")
+        try:
+            yield
+        finally:
+            cursor.execute("ALTER TABLE tick DROP CONSTRAINT for_a_test")
+
+
+def test_ticks_that_cannot_be_are_held_with_bytes_and_reasons_and_the_others_are_stored() -> None:
+    rig = make_rig("EURUSD")
+    shown = make_ticks([(0, 1.1, 1.2), (1, NAN, 1.2), (2, -1.1, 1.2), (3, 1.1, INF), (4, 1.1, 1.3)])
+
+    pipeline.process(batch_id=capture(rig, shown))
+
+    assert quotes(stored(rig)) == [(0, 1.1, 1.2), (4, 1.1, 1.3)]
+    held = QuarantinedTick.objects.order_by("position")
+    assert [(row.position, flags.names(row.quality)) for row in held] == [
+        (1, ["NOT_FINITE"]),
+        (2, ["NEGATIVE"]),
+        (3, ["NOT_FINITE"]),
+    ]
+    assert b"".join(bytes(row.record) for row in held) == shown[1:4].tobytes()
+    assert causes() == {"NOT_FINITE": 2, "NEGATIVE": 1}
+    assert_ledger_is_clean()
+
+
+def test_a_held_tick_keeps_the_bytes_of_the_terminals_own_clock() -> None:
+    hours_ms = 3 * 3_600_000
+    rig = make_rig("EURUSD", offset_ms=hours_ms)
+    shown = make_ticks([(0, NAN, 1.2)], start_msc=NOON_MSC + hours_ms)
+
+    pipeline.process(batch_id=capture(rig, shown))
+
+    row = QuarantinedTick.objects.get()
+    assert (bytes(row.record), row.time_msc, row.offset_ms) == (shown.tobytes(), NOON_MSC, hours_ms)
+
+
+def test_a_message_delivered_twice_finds_nothing_to_do() -> None:
+    rig = make_rig("EURUSD")
+    batch_id = capture(rig, make_ticks(GOOD))
+    assert pipeline.process(batch_id=batch_id) == batch_id
+
+    assert pipeline.process(batch_id=batch_id) is None
+
+    assert quotes(stored(rig)) == GOOD
+    assert Batch.objects.get().status == "STORED"
+
+
+def put_back(batch_id: int) -> None:
+    """Let a stored batch wait again although its ticks are in the table, as no code of ours does."""
+    Batch.objects.filter(pk=batch_id).update(status="WAITING", stored_at=None, outcome=None)
+
+
+def test_rows_whose_keys_and_values_are_stored_already_are_duplicates() -> None:
+    rig = make_rig("EURUSD")
+    batch_id = capture(rig, make_ticks(GOOD))
+    pipeline.process(batch_id=batch_id)
+    put_back(batch_id)
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM tick WHERE time_msc > %s", [NOON_MSC])
+
+    pipeline.process(batch_id=batch_id)
+
+    assert quotes(stored(rig)) == GOOD
+    (part,) = Batch.objects.get().outcome
+    assert [sum(hour[0] for hour in part[name].values()) for name in ("stored", "duplicates", "held")] == [1, 2, 0]
+    assert causes() == {}
+
+
+def test_a_key_that_holds_other_values_is_a_collision_told_with_both_rows_and_stored_under_the_next_free_seq() -> None:
+    rig = make_rig("EURUSD")
+    batch_id = capture(rig, make_ticks([(0, 1.1, 1.2), (5, 1.1, 1.3)]))
+    pipeline.process(batch_id=batch_id)
+    put_back(batch_id)
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE tick SET bid = 7.7 WHERE time_msc = %s", [NOON_MSC])
+
+    pipeline.process(batch_id=batch_id)
+
+    found = stored(rig)
+    assert quotes(found) == [(0, 7.7, 1.2), (0, 1.1, 1.2), (5, 1.1, 1.3)]
+    assert found.seq.tolist() == [0, 1, 0]
+    assert [flags.names(int(quality)) for quality in found.quality] == [[], ["COLLISION"], []]
+    finding = Finding.objects.get(cause="COLLISION")
+    assert finding.evidence == {
+        "first": {"time_msc": NOON_MSC, "seq": 0},
+        "new_seq": 1,
+        "stored": make_ticks([(0, 7.7, 1.2)]).tobytes().hex(),
+        "new": make_ticks([(0, 1.1, 1.2)]).tobytes().hex(),
+    }
+
+
+def test_a_collision_does_not_take_the_seq_of_another_row_of_its_batch() -> None:
+    rig = make_rig("EURUSD")
+    batch_id = capture(rig, make_ticks([(0, 1.1, 1.2), (0, 1.1, 1.3)]))
+    pipeline.process(batch_id=batch_id)
+    put_back(batch_id)
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM tick WHERE seq = 1")
+        cursor.execute("UPDATE tick SET bid = 7.7")
+
+    pipeline.process(batch_id=batch_id)
+
+    found = stored(rig)
+    assert (Batch.objects.get().status, Batch.objects.get().failure) == ("STORED", "")
+    assert quotes(found) == [(0, 7.7, 1.2), (0, 1.1, 1.3), (0, 1.1, 1.2)]
+    assert found.seq.tolist() == [0, 1, 2]
+
+
+def test_a_check_that_raises_fails_its_batch_whole_and_a_release_stores_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    rig = make_rig("EURUSD")
+    shown = make_ticks([(0, NAN, 1.2), *GOOD[1:], (9, 1.1, 1.4)])
+    first = capture(rig, shown[:3])
+    with monkeypatch.context() as patched:
+        patched.setattr(prices, "crossed", lambda _: 1 // 0)
+        pipeline.process(batch_id=first)
+    second = capture(rig, shown)
+
+    pipeline.process(batch_id=second)
+
+    failed = Batch.objects.get(pk=first)
+    expected = f"batch {first}: check CROSSED raised ZeroDivisionError: integer division or modulo by zero"
+    assert (failed.status, failed.failure) == ("FAILED", expected)
+    assert quotes(stored(rig)) == [(9, 1.1, 1.4)]
+    assert QuarantinedTick.objects.count() == 0
+    assert Finding.objects.get(cause="BATCH_FAILED").evidence == {"error": expected}
+    assert inbox.release_failed(batch_ids=None) == [first]
+    assert pipeline.process(batch_id=first) == first
+    assert quotes(stored(rig)) == [*GOOD[1:], (9, 1.1, 1.4)]
+    assert [bytes(row.record) for row in QuarantinedTick.objects.all()] == [shown[:1].tobytes()]
+    assert_ledger_is_clean()
+
+
+def test_bytes_that_are_not_those_captured_fail_their_batch_and_both_digests_are_named() -> None:
+    rig = make_rig("EURUSD")
+    batch_id = capture(rig, make_ticks(GOOD))
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE batch_payload SET ticks = set_byte(ticks, 8, get_byte(ticks, 8) # 1)")
+
+    pipeline.process(batch_id=batch_id)
+
+    batch = Batch.objects.get()
+    expected = next(iter(batch.parts[0]["hours"].values()))
+    assert batch.status == "FAILED"
+    assert f"expected {expected}, was [3, " in batch.failure
+    assert len(stored(rig).ticks) == 0
+
+
+def test_bytes_of_another_length_than_declared_fail_their_batch() -> None:
+    rig = make_rig("EURUSD")
+    batch_id = capture(rig, make_ticks(GOOD))
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE batch_payload SET ticks = substr(ticks, 1, 60)")
+
+    pipeline.process(batch_id=batch_id)
+
+    assert Batch.objects.get().failure == f"batch {batch_id}: its parts declare 3 ticks, its bytes hold other"
+
+
+def test_bytes_that_are_gone_fail_their_batch() -> None:
+    rig = make_rig("EURUSD")
+    batch_id = capture(rig, make_ticks(GOOD))
+    with connection.cursor() as cursor:
+        cursor.execute("TRUNCATE batch_payload")
+
+    pipeline.process(batch_id=batch_id)
+
+    assert Batch.objects.get().status == "FAILED"
+    assert "are gone" in Batch.objects.get().failure
+
+
+@pytest.mark.parametrize("days", [-100 * 365, 3, 100 * 365])
+def test_a_day_that_is_not_plausible_makes_no_partition_and_its_tick_is_held(days: int) -> None:
+    rig = make_rig("EURUSD")
+    rig.poller.states[0].begins_msc = -(1 << 45)
+    rig.poller.states[0].tail.complete_from_msc = -(1 << 45)
+    far = make_ticks([(days * 86_400_000, 1.1, 1.2)])
+    rig.terminal.history["EURUSD"] = tick_arrays.freeze(np.concatenate([far, make_ticks(GOOD)]))
+    rig.source.now_msc = NOON_MSC + 10
+    rig.poller.poll()
+
+    pipeline.process(batch_id=rig.published[0])
+
+    assert [row.table_name for row in Partition.objects.all()] == ["tick_20260302"]
+    assert quotes(stored(rig)) == GOOD
+    row = QuarantinedTick.objects.get()
+    assert bytes(row.record) == far.tobytes()
+    assert "IMPLAUSIBLE_DAY" in flags.names(row.quality)
+
+
+def test_a_terminal_whose_clock_is_years_ahead_of_the_host_stores_its_ticks() -> None:
+    rig = make_rig("EURUSD")
+    ahead = make_ticks(GOOD, start_msc=NOON_MSC + 4000 * 86_400_000)
+
+    pipeline.process(batch_id=capture(rig, ahead))
+
+    assert tick_arrays.same(stored(rig).ticks, ahead)
+
+
+def test_rows_that_the_table_refuses_are_held_alone() -> None:
+    rig = make_rig("EURUSD")
+    shown = make_ticks([(n, 1.1, 1.2 + n / 100_000) for n in range(100)])
+    batch_id = capture(rig, shown)
+
+    with refused_by_a_check(f"time_msc NOT IN ({NOON_MSC + 17}, {NOON_MSC + 80})"):
+        pipeline.process(batch_id=batch_id)
+
+    held = QuarantinedTick.objects.order_by("time_msc")
+    assert (Batch.objects.get().status, len(stored(rig).ticks)) == ("STORED", 98)
+    assert [(row.time_msc - NOON_MSC, flags.names(row.quality)) for row in held] == [
+        (17, ["UNSTORABLE"]),
+        (80, ["UNSTORABLE"]),
+    ]
+    assert_ledger_is_clean()
+
+
+def test_a_batch_of_which_over_32_rows_are_refused_fails_whole() -> None:
+    rig = make_rig("EURUSD")
+    batch_id = capture(rig, make_ticks([(n, 1.1, 1.2) for n in range(40)]))
+
+    with refused_by_a_check("bid <> 1.1"):
+        pipeline.process(batch_id=batch_id)
+
+    assert (Batch.objects.get().status, len(stored(rig).ticks)) == ("FAILED", 0)
+    assert QuarantinedTick.objects.count() == 0
+    assert "over 32 rows refused" in Batch.objects.get().failure
+
+
+def test_a_partition_that_was_dropped_is_made_again() -> None:
+    rig = make_rig("EURUSD")
+    pipeline.process(batch_id=capture(rig, make_ticks(GOOD)))
+    with connection.cursor() as cursor:
+        cursor.execute("DROP TABLE tick_20260302")
+        cursor.execute("DELETE FROM storage_partition")
+    batch_id = capture(rig, make_ticks([*GOOD, (9, 1.1, 1.4)]))
+
+    with pytest.raises(TransientError):
+        pipeline.process(batch_id=batch_id)
+    pipeline.process(batch_id=batch_id)
+
+    assert quotes(stored(rig)) == [(9, 1.1, 1.4)]
+
+
+def test_the_same_cause_in_many_batches_is_one_incident_until_it_is_resolved() -> None:
+    rig = make_rig("EURUSD")
+    rows: Quotes = []
+    for n in range(5):
+        rows.append((n, 1.3, 1.2))
+        pipeline.process(batch_id=capture(rig, make_ticks(rows)))
+        if n % 2:
+            incidents.keep()
+    incidents.keep()
+
+    incident = Incident.objects.get()
+    assert (incident.cause, incident.state, incident.count) == ("CROSSED", "OPEN", 5)
+    assert incident.evidence["first"] == {"time_msc": NOON_MSC, "seq": 0}
+    assert Finding.objects.filter(incident=incident).count() == 5
+    assert incidents.keep() == 0
+    incidents.resolve(incident_ids=[incident.pk])
+    pipeline.process(batch_id=capture(rig, make_ticks([*rows, (9, 1.3, 1.2)])))
+    incidents.keep()
+    assert sorted(Incident.objects.values_list("state", "count")) == [("OPEN", 1), ("RESOLVED", 5)]
+
+
+def test_zeros_of_either_sign_volumes_and_odd_flags_come_back_bit_for_bit() -> None:
+    rig = make_rig("EURUSD")
+    shown = np.concatenate([make_ticks([(0, 0.0, -0.0), (1, -0.0, 1.2), (2, 5e-324, 1.2)]), make_trades([(3, 0.0, 0)])])
+    shown["volume"][:2] = [0, (1 << 63) - 1]
+    shown["volume_real"][:2] = [-0.0, 1e-300]
+    shown["flags"][:3] = [0, 0x7FFF_FFFF, 1030]
+
+    pipeline.process(batch_id=capture(rig, tick_arrays.freeze(shown)))
+
+    assert tick_arrays.same(stored(rig).ticks, shown)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT bid IS NULL, ask IS NULL, volume IS NULL, volume_real IS NULL FROM tick ORDER BY time_msc"
+        )
+        assert cursor.fetchall()[:2] == [(True, False, True, False), (False, False, False, False)]
+
+
+def test_values_that_no_column_holds_are_held() -> None:
+    rig = make_rig("EURUSD")
+    shown = make_ticks([(n, 1.1, 1.2) for n in range(4)]).copy()
+    shown["flags"][1] = 1 << 31
+    shown["volume"][2] = 1 << 63
+    shown["time"][3] += 1
+
+    pipeline.process(batch_id=capture(rig, tick_arrays.freeze(shown)))
+
+    assert len(stored(rig).ticks) == 1
+    rows = QuarantinedTick.objects.order_by("position")
+    assert [flags.names(row.quality) for row in rows] == [["UNSTORABLE"]] * 3
+    assert b"".join(bytes(row.record) for row in rows) == shown[1:].tobytes()
+
+
+@contextmanager
+def worker_caught(batch_id: int, *, table: str, statement: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """Run a worker for one batch in a process of its own and hold it inside a statement of its transaction.
+
+    Gives the process and the id of its session; both may go on at the end of ``with``.
+    """
+    script = f"from tickhub import pipeline; pipeline.process(batch_id={batch_id})"
+    command = [sys.executable, str(ROOT / "manage.py"), "shell", "-v", "0", "--no-imports", "-c", script]
+    addresses = {"DATABASE_URL": workers.database_url(), "REDIS_URL": settings.REDIS_URL}
+    waits = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE %s"
+    day = clock.day_of(NOON_MSC)
+    # Its partition is there before, and outside, the transaction that is caught.
+    partitions.ensure([day], earliest_day=day, latest_day=day)
+    with (
+        psycopg.connect(workers.database_url()) as locking,
+        psycopg.connect(workers.database_url(), autocommit=True) as watching,
+    ):
+        locking.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE".encode())
+        with subprocess.Popen(command, env=os.environ | addresses, stderr=subprocess.DEVNULL) as process:
+            found: list[tuple[int, ...]] = []
+
+            def is_caught() -> bool:
+                found[:] = watching.execute(waits, [f"%{statement}%"]).fetchall()
+                return bool(found)
+
+            assert wait_for(is_caught, within_s=30)
+            yield process, found[0][0]
+            locking.rollback()
+
+
+INSIDE = pytest.mark.parametrize(
+    ("table", "statement"),
+    [
+        ("batch_payload", "FOR UPDATE OF b"),
+        ("tick", "COPY"),
+        ("quality_finding", "INSERT INTO quality_finding"),
+    ],
+)
+
+
+@INSIDE
+def test_a_worker_killed_inside_its_transaction_leaves_nothing_behind(table: str, statement: str) -> None:
+    rig = make_rig("EURUSD")
+    shown: Quotes = [(0, 1.1, 1.2), (1, 1.3, 1.2), (2, NAN, 1.2)]
+    batch_id = capture(rig, make_ticks(shown))
+
+    with worker_caught(batch_id, table=table, statement=statement) as (process, _):
+        process.send_signal(signal.SIGKILL)
+
+    assert wait_for(lambda: pipeline.process(batch_id=batch_id) == batch_id, within_s=10)
+    assert quotes(stored(rig)) == shown[:2]
+    assert QuarantinedTick.objects.count() == 1
+    assert causes() == {"CROSSED": 1, "NOT_FINITE": 1}
+
+
+@INSIDE
+def test_a_session_that_the_server_ends_fails_no_batch(table: str, statement: str) -> None:
+    rig = make_rig("EURUSD")
+    batch_id = capture(rig, make_ticks([*GOOD, (9, 1.3, 1.2)]))
+
+    with worker_caught(batch_id, table=table, statement=statement) as (process, session), connection.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(%s)", [session])
+
+    assert process.returncode == 1
+    assert (Batch.objects.get().status, Batch.objects.get().failure) == ("WAITING", "")
+    assert causes() == {}
