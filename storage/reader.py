@@ -1,4 +1,8 @@
-"""Reads ticks out of PostgreSQL as arrays, through binary COPY and without a loop per tick."""
+"""Reads ticks out of PostgreSQL as arrays, without a loop per tick.
+
+The server packs the rows of a piece into one value, which is decoded in place: binary COPY would come as one message
+for each row, and measured half as fast.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,38 +10,42 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from django.db import connection
+from psycopg import Cursor
+from psycopg.rows import TupleRow
 
 from storage.packing import Rows
 from tickhub.core import digest
 from tickhub.core import ticks as tick_arrays
+from tickhub.core.clock import HOUR_MS
 from tickhub.core.digest import Digest
 from tickhub.core.ticks import TICK_DTYPE, Int64s, Mask, Ticks
 
-# Zero stands as NULL in the table; on the way out every row gets the same width.
-_SELECT = (
-    "SELECT time_msc, batch_id, coalesce(bid, 0), coalesce(ask, 0), coalesce(last, 0), coalesce(volume, 0),"
-    " coalesce(volume_real, 0), flags, coalesce(quality, 0), feed_id, seq FROM tick"
-)
+# What is read at once: at 68 bytes a row well under the server's limit for one value.
+PIECE_TICKS = 500_000
+# Columns as the server sends them, big-endian; zero stands as NULL in the table.
 _COLUMNS = (
-    ("time_msc", ">i8"),
-    ("batch_id", ">i8"),
-    ("bid", ">f8"),
-    ("ask", ">f8"),
-    ("last", ">f8"),
-    ("volume", ">i8"),
-    ("volume_real", ">f8"),
-    ("flags", ">i4"),
-    ("quality", ">i4"),
-    ("feed_id", ">i2"),
-    ("seq", ">i2"),
+    ("time_msc", ">i8", "int8send(time_msc)"),
+    ("batch_id", ">i8", "int8send(batch_id)"),
+    ("bid", ">f8", "float8send(coalesce(bid, 0))"),
+    ("ask", ">f8", "float8send(coalesce(ask, 0))"),
+    ("last", ">f8", "float8send(coalesce(last, 0))"),
+    ("volume", ">i8", "int8send(coalesce(volume, 0))"),
+    ("volume_real", ">f8", "float8send(coalesce(volume_real, 0))"),
+    ("flags", ">i4", "int4send(flags)"),
+    ("quality", ">i4", "int4send(coalesce(quality, 0))"),
+    ("feed_id", ">i2", "int2send(feed_id)"),
+    ("seq", ">i2", "int2send(seq)"),
 )
-_ROW = np.dtype(
-    [
-        ("columns", ">i2"),
-        *(pair for name, form in _COLUMNS for pair in ((f"{name}_length", ">i4"), (name, form))),
-    ]
+_ROW = np.dtype([(name, form) for name, form, _ in _COLUMNS])
+_PACK = f"SELECT string_agg({' || '.join(sent for _, _, sent in _COLUMNS)}, ''::bytea)"
+_OF_FEED = (
+    f"{_PACK} FROM (SELECT * FROM tick WHERE feed_id = %s AND time_msc >= %s AND time_msc < %s"
+    " AND (time_msc, seq) > (%s, %s) ORDER BY time_msc, seq LIMIT %s) AS piece"
 )
-_HEADER_BYTES = 19
+_OF_BATCH = (
+    f"{_PACK} FROM (SELECT * FROM tick WHERE batch_id = %s AND time_msc >= %s AND time_msc <= %s"
+    " ORDER BY feed_id, time_msc, seq) AS piece"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,60 +60,50 @@ class Stored:
 
 
 def read(*, feed_id: int, from_msc: int, to_msc: int) -> Stored:
-    """Return a feed's stored ticks within ``[from_msc, to_msc)``, UTC, in key order."""
-    raw = _copy_out(
-        f"{_SELECT} WHERE feed_id = {int(feed_id)} AND time_msc >= {int(from_msc)} AND time_msc < {int(to_msc)}"
-        " ORDER BY time_msc, seq"
-    )
-    return _decode(raw)
-
-
-def read_batch(*, batch_id: int) -> Stored:
-    """Return one batch's stored ticks (UTC) in key order; scans every partition that the batch may have reached."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT first_msc, last_msc FROM ingest_batch WHERE id = %s", [batch_id])
-        first_msc, last_msc = cursor.fetchone()
-    return _decode(
-        _copy_out(
-            f"{_SELECT} WHERE batch_id = {int(batch_id)}"
-            f" AND time_msc >= {int(first_msc)} AND time_msc <= {int(last_msc)}"
-            " ORDER BY feed_id, time_msc, seq"
-        )
+    """Return a feed's stored ticks within ``[from_msc, to_msc)``, UTC, in key order, all at once."""
+    pieces = list(read_pieces(feed_id=feed_id, from_msc=from_msc, to_msc=to_msc))
+    if len(pieces) == 1:
+        return pieces[0]
+    nothing = _decode(None)
+    return Stored(
+        ticks=tick_arrays.join([piece.ticks for piece in pieces]),
+        seq=np.concatenate([nothing.seq, *(piece.seq for piece in pieces)]),
+        quality=np.concatenate([nothing.quality, *(piece.quality for piece in pieces)]),
+        batch_id=np.concatenate([nothing.batch_id, *(piece.batch_id for piece in pieces)]),
+        feed_id=np.concatenate([nothing.feed_id, *(piece.feed_id for piece in pieces)]),
     )
 
 
-def read_days(*, feed_id: int, from_msc: int, to_msc: int, step_ms: int = 86_400_000) -> Iterator[Stored]:
-    """Yield a feed's stored ticks in pieces of at most one UTC day, leaving out days without a tick."""
-    start = from_msc
-    while start < to_msc:
-        first = _first_from(feed_id, start, to_msc)
-        if first is None:
+def read_pieces(*, feed_id: int, from_msc: int, to_msc: int) -> Iterator[Stored]:
+    """Yield a feed's stored ticks in key order, at most 500,000 at once."""
+    last_msc, last_seq = from_msc, -1
+    while True:
+        values = [feed_id, last_msc, to_msc, last_msc, last_seq, PIECE_TICKS]
+        piece = _decode(_fetch(_OF_FEED, values))
+        if len(piece.ticks):
+            yield piece
+        if len(piece.ticks) < PIECE_TICKS:
             return
-        end = min((first // step_ms + 1) * step_ms, to_msc)
-        yield read(feed_id=feed_id, from_msc=first, to_msc=end)
-        start = end
+        last_msc, last_seq = int(piece.ticks["time_msc"][-1]), int(piece.seq[-1])
 
 
-def _first_from(feed_id: int, from_msc: int, to_msc: int) -> int | None:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT time_msc FROM tick WHERE feed_id = %s AND time_msc >= %s AND time_msc < %s"
-            " ORDER BY time_msc LIMIT 1",
-            [feed_id, from_msc, to_msc],
-        )
+def read_batch(*, batch_id: int, first_msc: int, last_msc: int) -> Stored:
+    """Return the stored ticks of one batch within ``[first_msc, last_msc]`` (UTC) in key order; scans those days."""
+    return _decode(_fetch(_OF_BATCH, [batch_id, first_msc, last_msc]))
+
+
+def _fetch(statement: str, values: list[int]) -> bytes | None:
+    connection.ensure_connection()
+    cursor: Cursor[TupleRow]
+    # Django's cursors fetch text, in which every byte travels as two digits.
+    with connection.connection.cursor(binary=True) as cursor:
+        cursor.execute(statement, values)
         row = cursor.fetchone()
     return row[0] if row else None
 
 
-def _copy_out(select: str) -> bytes:
-    statement = f"COPY ({select}) TO STDOUT (FORMAT BINARY)"
-    # Django does not wrap the errors of copy() by itself.
-    with connection.cursor() as cursor, connection.wrap_database_errors, cursor.copy(statement) as copy:
-        return b"".join(bytes(piece) for piece in copy)
-
-
-def _decode(raw: bytes) -> Stored:
-    rows = np.frombuffer(raw, dtype=_ROW, offset=_HEADER_BYTES, count=(len(raw) - _HEADER_BYTES) // _ROW.itemsize)
+def _decode(raw: bytes | None) -> Stored:
+    rows = np.frombuffer(raw or b"", dtype=_ROW)
     ticks = np.empty(len(rows), dtype=TICK_DTYPE)
     for name in ("time_msc", "bid", "ask", "last", "volume", "volume_real", "flags"):
         ticks[name] = rows[name]
@@ -122,8 +120,10 @@ def _decode(raw: bytes) -> Stored:
 def digests(*, feed_id: int, from_msc: int, to_msc: int) -> dict[int, Digest]:
     """Read a feed's stored ticks again and digest them by UTC hour (since 1970)."""
     found: dict[int, Digest] = {}
-    for stored in read_days(feed_id=feed_id, from_msc=from_msc, to_msc=to_msc):
-        found |= digest.by_key(stored.ticks, stored.ticks["time_msc"] // 3_600_000)
+    for stored in read_pieces(feed_id=feed_id, from_msc=from_msc, to_msc=to_msc):
+        # An hour may be cut between two pieces.
+        for hour, value in digest.by_key(stored.ticks, stored.ticks["time_msc"] // HOUR_MS).items():
+            found[hour] = found.get(hour, digest.ZERO) + value
     return found
 
 

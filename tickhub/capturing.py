@@ -113,6 +113,8 @@ def run(
     """
     spec = specs.parse(spec_text)
     source, target = prepare(spec, origin_msc=origin_msc)
+    for note in source.notes:
+        logger.warning("left out", extra={"source": target.name, "what": note})
     lease = _acquire(target, should_stop)
     if lease is None:
         return 0

@@ -19,7 +19,7 @@ def export(*, feed: Feed, from_msc: int, to_msc: int, with_quarantined: bool, ou
 
     :raises UsageError: if the file cannot be written
     """
-    ticks = np.concatenate([tick_arrays.empty(), *_pieces(feed, from_msc, to_msc)])
+    ticks = tick_arrays.join(list(_pieces(feed, from_msc, to_msc)))
     if with_quarantined:
         held = quality_queries.held(feed_id=feed.pk, from_msc=from_msc, to_msc=to_msc)
         ticks = np.concatenate([ticks, held])
@@ -34,5 +34,5 @@ def export(*, feed: Feed, from_msc: int, to_msc: int, with_quarantined: bool, ou
 
 def _pieces(feed: Feed, from_msc: int, to_msc: int) -> Iterator[Ticks]:
     offset_ms = reference.offset_ms(source_id=feed.source_id)
-    for stored in reader.read_days(feed_id=feed.pk, from_msc=from_msc, to_msc=to_msc):
+    for stored in reader.read_pieces(feed_id=feed.pk, from_msc=from_msc, to_msc=to_msc):
         yield tick_arrays.shift(stored.ticks, offset_ms)

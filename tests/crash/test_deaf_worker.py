@@ -34,7 +34,8 @@ def is_waiting_for(table: str, connection: psycopg.Connection[tuple[int]]) -> bo
 def test_a_deaf_worker_loses_its_batch_to_another(
     table: str, statement: str, tmp_path: Path, settings: Settings
 ) -> None:
-    settings.PUBLISH_AGAIN_MS, settings.STATEMENT_TIMEOUT_MS = 500, 2000
+    settings.PUBLISH_AGAIN_MS = 500
+    settings.STATEMENT_TIMEOUT_MS = settings.IDLE_TRANSACTION_TIMEOUT_MS = 2000
     rig = make_rig("EURUSD")
     crossed = make_ticks([(0, 1.1, 1.2), (0, 1.3, 1.2), (7, 1.1, 1.2)])
     rig.terminal.history["EURUSD"] = crossed
@@ -53,8 +54,10 @@ def test_a_deaf_worker_loses_its_batch_to_another(
         partitions.ensure([clock.day_of(NOON_MSC)], earliest_day=0, latest_day=clock.day_of(clock.now_msc()))
         with psycopg.connect(workers.database_url()) as locking:
             locking.execute(f"LOCK TABLE {table} IN SHARE MODE".encode())
-            publishing.publish(rig.published[0])
-            assert wait_for(lambda: is_waiting_for(statement, watching), within_s=30), (tmp_path / "deaf.log").read_text()
+            publishing.publish_many([rig.published[0]])
+            assert wait_for(lambda: is_waiting_for(statement, watching), within_s=30), (
+                tmp_path / "deaf.log"
+            ).read_text()
             proxy.deafen()
         with workers.worker(workers.database_url(), tmp_path / "other.log"):
 

@@ -134,7 +134,7 @@ def test_rows_whose_keys_and_values_are_stored_already_are_duplicates() -> None:
     pipeline.process(batch_id=batch_id)
 
     assert quotes(stored(rig)) == GOOD
-    (part,) = Batch.objects.get().outcome
+    (part,) = Batch.objects.get().outcome or []
     assert [sum(hour[0] for hour in part[name].values()) for name in ("stored", "duplicates", "held")] == [1, 2, 0]
     assert causes() == {}
 

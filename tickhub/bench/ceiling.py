@@ -27,13 +27,13 @@ def pack_stored(*, batch_ticks: int, limit: int) -> list[bytes]:
 
 def _stored_in_order(limit: int) -> Iterator[Rows]:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT id FROM ingest_batch WHERE tick_count > 0 ORDER BY id")
-        ids = [row[0] for row in cursor.fetchall()]
+        cursor.execute("SELECT id, first_msc, last_msc FROM ingest_batch WHERE tick_count > 0 ORDER BY id")
+        batches = cursor.fetchall()
     total = 0
-    for batch_id in ids:
+    for batch_id, first_msc, last_msc in batches:
         if total >= limit:
             return
-        found = reader.read_batch(batch_id=batch_id)
+        found = reader.read_batch(batch_id=batch_id, first_msc=first_msc, last_msc=last_msc)
         total += len(found.ticks)
         yield Rows(found.feed_id, found.seq, found.ticks, found.quality, batch_id)
 

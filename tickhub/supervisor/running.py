@@ -47,6 +47,8 @@ def run(
     """
     names = _check_sources(request, progress)
     http = _address(request.http)
+    # The servers make the data folder, but those of the environment do not.
+    logs.mkdir(parents=True, exist_ok=True)
     _prepare_database(logs.parent)
     after_batch = figures.newest_batch()
     supervisor = Supervisor(
