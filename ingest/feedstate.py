@@ -1,6 +1,6 @@
 """One feed as its poller holds it: cursor, tail, and the part that the last read would add."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -41,6 +41,8 @@ class Piece:
     late: Mask
     cursor_after: tuple[int, int]
     missing: int
+    # Sorted milliseconds of the rows captured before, from the second that was read on.
+    captured_msc: Int64s
 
     @property
     def is_worth_saving(self) -> bool:
@@ -53,15 +55,16 @@ class Piece:
 def failed_piece(state: FeedState) -> Piece:
     """Make the piece of a feed whose read failed: no rows, the cursor untouched."""
     none = np.zeros(0, dtype=np.int64)
-    return Piece(state, tick_arrays.empty(), none, none.astype(bool), before(state), 0)
+    return Piece(state, tick_arrays.empty(), none, none.astype(bool), before(state), 0, captured_msc=none)
 
 
 def piece_of(state: FeedState, reading: Reading, *, now_msc: int) -> Piece:
     """Make a piece of a reading: rows behind the cursor are late, rows after the poll's time do not move it."""
     times = reading.new["time_msc"]
     late = times < state.position.last_msc if state.position else np.zeros(len(times), dtype=bool)
-    after = _front(state, reading.new, reading.seq, now_msc)
-    return Piece(state, reading.new, reading.seq, late, after, reading.gone_count)
+    after = _front(state, reading.times, now_msc)
+    earlier = state.tail.times[reading.start :]
+    return Piece(state, reading.new, reading.seq, late, after, reading.gone_count, captured_msc=earlier)
 
 
 def before(state: FeedState) -> tuple[int, int]:
@@ -69,24 +72,37 @@ def before(state: FeedState) -> tuple[int, int]:
     return (state.position.last_msc, state.position.taken) if state.position else (state.begins_msc, 0)
 
 
-def _front(state: FeedState, ticks: Ticks, seq: Int64s, now_msc: int) -> tuple[int, int]:
-    """Return the cursor once rows (sorted by time) are captured.
+def _front(state: FeedState, captured_msc: Int64s, now_msc: int) -> tuple[int, int]:
+    """Return the cursor for the sorted milliseconds of all rows captured from its own second on.
 
-    A tick from the future must not carry the cursor along: what comes before it would never be read.
+    A tick from the future must not carry the cursor along, for what comes before it would never be read; once the
+    terminal's time has reached it, the cursor follows.
     """
-    place = int(np.searchsorted(ticks["time_msc"], now_msc, side="right")) - 1
-    if place < 0 or ticks["time_msc"][place] < before(state)[0]:
+    place = int(captured_msc.searchsorted(now_msc, side="right")) - 1
+    if place < 0 or captured_msc[place] < before(state)[0]:
         return before(state)
-    return int(ticks["time_msc"][place]), int(seq[place]) + 1
+    last_msc = int(captured_msc[place])
+    return last_msc, place + 1 - int(captured_msc.searchsorted(last_msc))
 
 
 def cut(piece: Piece, size: int, *, now_msc: int) -> tuple[Piece, Piece]:
     """Cut a piece in order: the first holds ``size`` rows."""
-    first, seq = piece.ticks[:size], piece.seq[:size]
-    after = _front(piece.state, first, seq, now_msc)
+    first = piece.ticks[:size]
+    captured_msc = np.sort(np.concatenate([piece.captured_msc, first["time_msc"]]))
+    after = _front(piece.state, captured_msc, now_msc)
+    if piece.cursor_after == before(piece.state):
+        # Rows of the past, which say nothing about the cursor.
+        after = piece.cursor_after
     return (
-        Piece(piece.state, first, seq, piece.late[:size], after, piece.missing),
-        Piece(piece.state, piece.ticks[size:], piece.seq[size:], piece.late[size:], piece.cursor_after, 0),
+        replace(piece, ticks=first, seq=piece.seq[:size], late=piece.late[:size], cursor_after=after),
+        replace(
+            piece,
+            ticks=piece.ticks[size:],
+            seq=piece.seq[size:],
+            late=piece.late[size:],
+            missing=0,
+            captured_msc=captured_msc,
+        ),
     )
 
 

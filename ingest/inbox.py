@@ -107,7 +107,8 @@ def claim(*, batch_id: int) -> Batch:
     """
     with payloads.binary_cursor() as cursor:
         cursor.execute(
-            "SELECT b.source_id, b.poll_msc, b.captured_on, b.parts::text, p.ticks, p.marks, p.context"
+            "SELECT b.source_id, b.poll_msc, (extract(epoch FROM b.captured_at) * 1000)::int8, b.captured_on,"
+            " b.parts::text, p.ticks, p.marks, p.context"
             " FROM ingest_batch b"
             " LEFT JOIN batch_payload p ON p.batch_id = b.id AND p.captured_on = b.captured_on"
             " WHERE b.id = %s AND b.status = 'WAITING' FOR UPDATE OF b SKIP LOCKED",
@@ -117,16 +118,18 @@ def claim(*, batch_id: int) -> Batch:
     if row is None:
         msg = f"batch {batch_id}: done already or held by another worker"
         raise BatchUnavailable(msg)
-    source_id, poll_msc, captured_on, parts, *payload = row
+    source_id, poll_msc, captured_msc, captured_on, parts, *payload = row
     if payload[0] is None:
         msg = f"batch {batch_id}: its bytes of {captured_on} are gone"
         raise BatchCorrupt(msg, batch_id=batch_id)
-    batch = _build(batch_id, source_id, poll_msc, core_batch.parts_from_json(parts), Payload(*payload))
+    head = (batch_id, source_id, poll_msc, captured_msc)
+    batch = _build(head, core_batch.parts_from_json(parts), Payload(*payload))
     _verify(batch)
     return batch
 
 
-def _build(batch_id: int, source_id: int, poll_msc: int, parts: tuple[Part, ...], payload: Payload) -> Batch:
+def _build(head: tuple[int, int, int, int], parts: tuple[Part, ...], payload: Payload) -> Batch:
+    batch_id, source_id, poll_msc, captured_msc = head
     if not core_batch.payload_fits(parts, payload.ticks, payload.marks, payload.context):
         msg = f"batch {batch_id}: its parts declare {sum(p.count for p in parts)} ticks, its bytes hold other"
         raise BatchCorrupt(msg, batch_id=batch_id)
@@ -135,6 +138,7 @@ def _build(batch_id: int, source_id: int, poll_msc: int, parts: tuple[Part, ...]
         batch_id=batch_id,
         source_id=source_id,
         poll_msc=poll_msc,
+        captured_msc=captured_msc,
         parts=parts,
         ticks=_to_utc(payload.ticks, parts, [part.count for part in parts]),
         seq=seq,

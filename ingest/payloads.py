@@ -42,15 +42,6 @@ def ensure_partition(day: dt.date) -> None:
     _known.add(day)
 
 
-def insert(*, batch_id: int, captured_on: dt.date, payload: Payload) -> None:
-    """Write a batch's bytes, in the caller's transaction."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "INSERT INTO batch_payload (batch_id, captured_on, ticks, marks, context) VALUES (%s, %s, %b, %b, %b)",
-            [batch_id, captured_on, payload.ticks, payload.marks, payload.context],
-        )
-
-
 @contextmanager
 def binary_cursor() -> Iterator[Cursor[TupleRow]]:
     """Give a cursor of Django's own connection that fetches bytes as they are; its errors are Django's too.

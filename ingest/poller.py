@@ -49,6 +49,8 @@ class Poller:
         self.options = options
         self.states: list[FeedState] = []
         self.captured = 0
+        # Cursors and tails have to be read before the next action: nothing is loaded yet, or one was broken off.
+        self.is_stale = True
         self.now_msc = 0
         self.read_at = clock.now()
         self.settled_msc = 0
@@ -56,13 +58,15 @@ class Poller:
         self.settler = Settler(target=target, terminal=source.terminal, save=self.save)
 
     def load(self) -> None:
-        """Read cursors and tails from the database, at start and after any error."""
+        """Read cursors and tails from the database, at start and after any error.
+
+        :raises TailIncomplete, queries.PayloadGone: if the inbox no longer holds what the cursors count
+        """
         positions = cursors.load(source_id=self.target.source_id)
         self.states = [self._state(symbol, positions) for symbol in self.source.symbols]
         # The first poll compares the whole tail again, and the hour before it is passed over soon after.
         self.settled_msc = 0
-        if positions:
-            self.settler.restart()
+        self.settler.restart(covered_msc=max((p.last_msc for p in positions.values()), default=None))
 
     def _state(self, symbol: str, positions: dict[int, Position]) -> FeedState:
         feed_id, begins_msc = self.target.feeds[symbol]
@@ -136,11 +140,21 @@ class Poller:
         except reading.ReadFailed as error:
             self._note_error(state, error)
             return None
-        state.error, state.is_error_saved = None, False
         ticks = page.ticks
+        if len(ticks) == 0 and expected and not state.tail.is_gone[-expected:].all():
+            # A terminal that shows nothing of what it showed before has lost the symbol, not its history.
+            self._note_error(state, reading.ReadFailed(symbol=state.symbol, code=0, text="no row of those captured"))
+            self.source.terminal.symbol_select(state.symbol, True)
+            return None
+        state.error, state.is_error_saved = None, False
         if len(ticks) and ticks["time_msc"][0] < state.begins_msc:
             ticks = ticks[int(np.searchsorted(ticks["time_msc"], state.begins_msc, side="left")) :]
         return state.tail.compare(ticks, from_second=from_second, is_cut=page.is_cut)
+
+    @property
+    def has_errors(self) -> bool:
+        """Return whether the newest read of any feed failed."""
+        return any(state.error is not None for state in self.states)
 
     def _note_error(self, state: FeedState, error: reading.ReadFailed) -> None:
         metrics.READ_ERRORS.labels(self.target.name).inc()

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from django.db.models import Min, QuerySet
+from django.db import connection
+from django.db.models import Min
 
 from ingest import payloads
 from ingest.models import Batch as BatchRow
@@ -13,6 +14,8 @@ from ingest.models import Cursor
 from tickhub.core import batch as core_batch
 from tickhub.core import ticks as tick_arrays
 from tickhub.core.batch import Part
+from tickhub.core.clock import HOUR_MS
+from tickhub.core.digest import Digest
 from tickhub.core.errors import PermanentError
 from tickhub.core.ticks import Ticks
 from tickhub.reference import queries as reference
@@ -40,6 +43,18 @@ def failed_count() -> int:
     return BatchRow.objects.filter(status=BatchRow.Status.FAILED).count()
 
 
+def newest_batch() -> int:
+    """Return the id of the newest batch, 0 where there is none."""
+    newest = BatchRow.objects.order_by("-pk").values_list("pk", flat=True).first()
+    return newest or 0
+
+
+def waiting_batches(*, source_id: int) -> frozenset[int]:
+    """Return the ids of a source's waiting batches."""
+    rows = BatchRow.objects.filter(source_id=source_id, status=BatchRow.Status.WAITING).order_by("pk")
+    return frozenset(rows.values_list("pk", flat=True))
+
+
 def captured_between(
     *, source_id: int, from_msc: int, to_msc: int, status: str | None = None, feed_id: int | None = None
 ) -> dict[int, Captured]:
@@ -62,6 +77,28 @@ def captured_between(
             if inside.any():
                 found.setdefault(part.feed_id, []).append((rows[inside], numbers[inside]))
     return {feed_id: _in_key_order(pieces) for feed_id, pieces in found.items()}
+
+
+def captured_hours(*, source_id: int, feed_id: int, from_msc: int, to_msc: int) -> dict[int, Digest]:
+    """Return the digest of what was captured of a feed in each UTC hour (since 1970) of ``[from_msc, to_msc)``.
+
+    Added up from what the batches declare; the bounds are whole hours.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT hour.key::int8, sum((hour.value->>0)::int8), sum(('x' || (hour.value->>1))::bit(64)::int8),"
+            " sum(('x' || (hour.value->>2))::bit(64)::int8)"
+            " FROM ingest_batch b, jsonb_array_elements(b.parts) AS part, jsonb_each(part->'hours') AS hour"
+            " WHERE b.source_id = %s AND b.last_msc >= %s AND b.first_msc < %s AND (part->>'feed')::int = %s"
+            " GROUP BY 1",
+            [source_id, from_msc, to_msc, feed_id],
+        )
+        rows = cursor.fetchall()
+    return {
+        hour: Digest(int(count), int(sum1) % (1 << 64), int(sum2) % (1 << 64))
+        for hour, count, sum1, sum2 in rows
+        if from_msc <= hour * HOUR_MS < to_msc
+    }
 
 
 def _payloads_between(
@@ -117,16 +154,12 @@ def watermark_msc(*, feed_id: int, source_id: int) -> int | None:
 
     One ms before the first tick of the source's earliest waiting batch, else the feed's cursor.
     """
+    # The cursor first: a batch that commits in between then shows as waiting, and only lowers the answer.
+    cursor = Cursor.objects.filter(pk=feed_id).first()
     waiting = BatchRow.objects.filter(source_id=source_id, status=BatchRow.Status.WAITING).aggregate(
         first=Min("first_msc")
     )["first"]
-    cursor = Cursor.objects.filter(pk=feed_id).first()
     if cursor is None:
         return None
     reached = cursor.last_msc - reference.offset_ms(source_id=source_id)
     return reached if waiting is None else min(reached, waiting - 1)
-
-
-def batches(*, source_id: int) -> QuerySet[BatchRow]:
-    """Return a source's batches in order of capture."""
-    return BatchRow.objects.filter(source_id=source_id).order_by("pk")

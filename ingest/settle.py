@@ -1,7 +1,14 @@
-"""The pass over the last hour: every five minutes, after a start and before a drain ends, what a terminal shows of the
-last hour is compared with what was captured. It works in slices so that polling goes on in between."""
+"""The pass over the past: what a terminal shows of the last hour, and of an outage before it, against the captured.
 
-from collections.abc import Sequence
+A pass begins every five minutes (of the host or of the terminal, whichever is first), after every start and error, and
+before a drain ends. It covers the time since the newest pass that found nothing new, and one hour before. Hours long
+past are compared by their digests, and row by row where these differ; the last hours row by row, a minute at a time, so
+that polling goes on in between. A pass that could not read everything does not count; one that found something is
+repeated.
+"""
+
+import logging
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -10,13 +17,26 @@ from ingest import comparing, feedstate, queries, reading
 from ingest.feedstate import FeedState, Piece
 from ingest.sources.terminal import Terminal
 from ingest.target import Target
-from tickhub.core import clock
+from tickhub.core import clock, digest, metrics
 from tickhub.core import ticks as tick_arrays
+from tickhub.core.clock import HOUR_MS
+from tickhub.core.digest import Digest
 from tickhub.core.ticks import Ticks
 
-# Seconds compared between two polls, and at once where nothing waits for the next poll.
+logger = logging.getLogger(__name__)
+
+PERIOD_S = 300
+# Seconds compared row by row between two polls, and at once where no poll waits.
 SLICE_S, SLICE_ALONE_S = 60, 300
-PERIOD_S = 300.0
+# Stretches longer than this are compared by digests first.
+_BY_DIGEST_S = 2 * 3600
+# How many rows one read of a long stretch should bring.
+_ROWS_WANTED = 200_000
+_RETRY_S = 5.0
+_PASSES_MOST = 5
+
+# One feed's hours by digest, as captured or as shown.
+Hours = dict[int, Digest]
 
 
 class Save(Protocol):
@@ -26,94 +46,172 @@ class Save(Protocol):
 
 
 class Settler:
-    """Walks the last hour of one source, a minute at a time."""
+    """Runs the passes of one source; times are in the terminal's clock."""
 
     def __init__(self, *, target: Target, terminal: Terminal, save: Save) -> None:
         self.target = target
         self.terminal = terminal
         self.save = save
-        self.next_second: int | None = None
-        self.end_second = 0
-        self.started_s = clock.monotonic_s()
-        self.slice_s = SLICE_S
-        # Rows that a pass has told of as gone, by feed; they stay gone, and are told once for each start.
+        # Up to here a pass has found nothing new; None before anything was captured.
+        self.covered_msc: int | None = None
+        self.due_s = clock.monotonic_s() + PERIOD_S
+        self._running: Iterator[int] | None = None
+        self._begun_msc = 0
+        self._found = 0
+        # Rows that a pass has told of as gone, by feed.
         self.told_gone: dict[int, set[bytes]] = {}
 
-    def restart(self) -> None:
-        """Make the next step begin a new pass."""
-        self.next_second = None
-        self.started_s = -PERIOD_S
+    def restart(self, *, covered_msc: int | None) -> None:
+        """Forget the pass under way; the next one covers the time since the newest tick captured."""
+        self._running = None
+        if covered_msc is not None:
+            self.covered_msc = covered_msc if self.covered_msc is None else min(self.covered_msc, covered_msc)
+            self.due_s = clock.monotonic_s()
 
     def step(self, states: Sequence[FeedState], *, now_msc: int) -> int:
-        """Pass over one slice if a pass is due or under way; return the late ticks captured."""
-        if self.next_second is None:
-            if clock.monotonic_s() - self.started_s < PERIOD_S:
+        """Go one step on if a pass is due or under way; return the late ticks captured.
+
+        :raises django.db.DatabaseError: if the database failed
+        :raises queries.PayloadGone: if bytes needed for comparing were dropped
+        """
+        if self._running is None:
+            if self.covered_msc is None:
+                self.covered_msc = now_msc
+            is_due = clock.monotonic_s() >= self.due_s or now_msc - self.covered_msc >= PERIOD_S * 1000
+            if not is_due:
                 return 0
-            self._begin(states, now_msc)
-        assert self.next_second is not None  # noqa: S101  # for the type checker: _begin has set it
-        end = min(self.next_second + self.slice_s, self.end_second)
-        found = self._slice(states, self.next_second, end, now_msc)
-        self.next_second = end
-        if self.next_second >= self.end_second:
-            self.next_second = None
-        return found
+            self._begin(states, now_msc, SLICE_S)
+        return self._advance()
 
     def run(self, states: Sequence[FeedState], *, now_msc: int) -> int:
-        """Pass over the whole last hour at once; return the late ticks captured."""
-        self._begin(states, now_msc)
-        self.slice_s = SLICE_ALONE_S
-        found = self.step(states, now_msc=now_msc)
-        while self.next_second is not None:
-            found += self.step(states, now_msc=now_msc)
+        """Pass until nothing new is found; return the late ticks captured. Raises as :meth:`step`."""
+        total = 0
+        for _ in range(_PASSES_MOST):
+            self._begin(states, now_msc, SLICE_ALONE_S)
+            while self._running is not None:
+                total += self._advance()
+            if self._found == 0:
+                break
+        return total
+
+    def _begin(self, states: Sequence[FeedState], now_msc: int, slice_s: int) -> None:
+        self.due_s = clock.monotonic_s() + PERIOD_S
+        self._begun_msc, self._found = now_msc, 0
+        self._running = self._pass(states, now_msc, slice_s)
+
+    def _advance(self) -> int:
+        if self._running is None:
+            return 0
+        try:
+            found = next(self._running, None)
+        except reading.ReadFailed as error:
+            # Not covered: what this pass did not see, the next one has to.
+            self._running = None
+            self.due_s = clock.monotonic_s() + _RETRY_S
+            metrics.READ_ERRORS.labels(self.target.name).inc()
+            logger.warning("pass over the past broken off", extra={"source": self.target.name, "error": str(error)})
+            return 0
+        if found is None:
+            self._running = None
+            if self._found == 0:
+                self.covered_msc = self._begun_msc
+            return 0
+        self._found += found
         return found
 
-    def _begin(self, states: Sequence[FeedState], now_msc: int) -> None:
-        self.started_s = clock.monotonic_s()
-        self.slice_s = SLICE_S
-        self.next_second = (now_msc - clock.HOUR_MS) // 1000
-        # The tails know what is newer.
-        self.end_second = max((state.tail.first_second for state in states), default=0)
-        self.next_second = min(self.next_second, self.end_second)
+    def _pass(self, states: Sequence[FeedState], now_msc: int, slice_s: int) -> Iterator[int]:
+        """Yield the ticks captured by each step."""
+        covered_msc = now_msc if self.covered_msc is None else min(self.covered_msc, now_msc)
+        first_second = (covered_msc - HOUR_MS) // 1000
+        slices: set[int] = set()
+        for state in states:
+            start, end = max(first_second, state.begins_msc // 1000), state.tail.first_second
+            if end - start > _BY_DIGEST_S:
+                differing: list[int] = []
+                for _ in self._differing_hours(state, start, end, differing):
+                    yield 0
+                for hour in differing:
+                    begin = (hour * HOUR_MS + self.target.offset_ms) // 1000
+                    slices.update(range(begin // slice_s, -(-(begin + 3600) // slice_s)))
+                start = self._whole_hours(start, end)[1] * 3600 + self.target.offset_ms // 1000
+            slices.update(range(start // slice_s, -(-end // slice_s)))
+        for number in sorted(slices):
+            yield self._slice(states, max(number * slice_s, first_second - 3600), (number + 1) * slice_s, now_msc)
+
+    def _whole_hours(self, start: int, end: int) -> tuple[int, int]:
+        """Return the UTC hours from the one that holds ``start`` up to the last one that ends before ``end``."""
+        offset_s = self.target.offset_ms // 1000
+        return (start - offset_s) // 3600, (end - offset_s) // 3600
+
+    def _differing_hours(self, state: FeedState, start: int, end: int, found: list[int]) -> Iterator[None]:
+        """Find the hours of a long stretch whose digest differs, in reads of bounded size; yields after each read."""
+        hour, last_hour = self._whole_hours(start, end)
+        captured = queries.captured_hours(
+            source_id=self.target.source_id,
+            feed_id=state.feed_id,
+            from_msc=hour * HOUR_MS,
+            to_msc=last_hour * HOUR_MS,
+        )
+        step = 1
+        while hour < last_hour:
+            stop = min(hour + step, last_hour)
+            shown, count = self._shown_hours(state, hour, stop)
+            own = {h: d for h, d in captured.items() if hour <= h < stop}
+            found += sorted(h for h in shown.keys() | own.keys() if shown.get(h) != own.get(h))
+            hour = stop
+            step = step * 2 if count < _ROWS_WANTED else max(step // 2, 1)
+            yield
+
+    def _shown_hours(self, state: FeedState, hour: int, stop: int) -> tuple[Hours, int]:
+        offset_ms = self.target.offset_ms
+        ticks = reading.read_range(
+            self.terminal,
+            state.symbol,
+            from_second=(hour * HOUR_MS + offset_ms) // 1000,
+            to_second=(stop * HOUR_MS + offset_ms) // 1000,
+        )
+        ticks = ticks[ticks["time_msc"] >= state.begins_msc]
+        return digest.by_key(ticks, (ticks["time_msc"] - offset_ms) // HOUR_MS, offset_ms=offset_ms), len(ticks)
 
     def _slice(self, states: Sequence[FeedState], start: int, end: int, now_msc: int) -> int:
-        if end <= start:
-            return 0
         captured = queries.captured_between(
             source_id=self.target.source_id,
             from_msc=start * 1000 - self.target.offset_ms,
             to_msc=end * 1000 - self.target.offset_ms,
         )
-        pieces = [self._compare(state, start, end, captured) for state in states]
-        found = self.save([piece for piece in pieces if piece is not None], now_msc=now_msc)
-        for piece in pieces:
-            if piece is not None:
-                piece.state.tail.remember(piece.ticks)
-        return found
+        found = [self._compare(state, start, end, captured) for state in states]
+        pieces = [(piece, gone) for piece, gone in found if piece is not None]
+        saved = self.save([piece for piece, _ in pieces], now_msc=now_msc)
+        for piece, gone in pieces:
+            piece.state.tail.remember(piece.ticks)
+            # Only now: a report that rolled back has to be made again.
+            self.told_gone.setdefault(piece.state.feed_id, set()).update(gone)
+        return saved
 
-    def _newly_gone(self, state: FeedState, gone: Ticks) -> int:
-        """Count the rows gone that no earlier pass has told of."""
-        told = self.told_gone.setdefault(state.feed_id, set())
-        found = {record.tobytes() for record in gone} - told
-        told |= found
-        return len(found)
+    def _compare(
+        self, state: FeedState, start: int, end: int, captured: dict[int, queries.Captured]
+    ) -> tuple[Piece | None, set[bytes]]:
+        """Compare one feed's slice, up to where its tail begins; None where there is nothing to tell.
 
-    def _compare(self, state: FeedState, start: int, end: int, captured: dict[int, queries.Captured]) -> Piece | None:
-        """Compare one feed's slice; None where it holds nothing that could be new."""
+        :raises reading.ReadFailed: if the terminal cannot be read
+        """
         end = min(end, state.tail.first_second)
         start = max(start, state.begins_msc // 1000)
-        if end <= start or state.position is None:
-            return None
-        try:
-            shown = reading.read_range(self.terminal, state.symbol, from_second=start, to_second=end)
-        except reading.ReadFailed:
-            # The poll that follows meets the same terminal and tells of it.
-            return None
+        if end <= start:
+            return None, set()
+        shown = reading.read_range(self.terminal, state.symbol, from_second=start, to_second=end)
         shown = shown[shown["time_msc"] >= state.begins_msc]
         known = captured[state.feed_id].ticks if state.feed_id in captured else tick_arrays.empty()
         known = known[(known["time_msc"] >= start * 1000) & (known["time_msc"] < end * 1000)]
         result = comparing.compare(known, shown)
         new, gone = shown[result.is_new], self._newly_gone(state, known[result.is_gone])
-        if len(new) == 0 and gone == 0:
-            return None
+        if len(new) == 0 and not gone:
+            return None, set()
         seq = comparing.next_seqs(new["time_msc"], known["time_msc"])
-        return Piece(state, new, seq, np.ones(len(new), dtype=bool), feedstate.before(state), gone)
+        late = np.ones(len(new), dtype=bool)
+        piece = Piece(state, new, seq, late, feedstate.before(state), len(gone), captured_msc=known["time_msc"])
+        return piece, gone
+
+    def _newly_gone(self, state: FeedState, gone: Ticks) -> set[bytes]:
+        """Return the records gone that no earlier pass has told of."""
+        return {record.tobytes() for record in gone} - self.told_gone.get(state.feed_id, set())

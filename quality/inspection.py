@@ -9,7 +9,7 @@ import numpy.typing as npt
 from quality.checks import neighbours, prices, times
 from tickhub.core import ticks as tick_arrays
 from tickhub.core.batch import Batch
-from tickhub.core.clock import DAY_MS
+from tickhub.core.clock import DAY_MS, LATEST_MSC
 from tickhub.core.errors import PermanentError
 from tickhub.core.flags import HOLD, Flag, FlagArray
 from tickhub.core.ticks import Int64s, Mask, Ticks
@@ -49,7 +49,7 @@ def inspect(batch: Batch, *, facts: dict[int, FeedFacts], limits: Limits) -> Fla
     """
     view = _lay_out(batch, facts)
     flags = np.zeros(len(batch.ticks), dtype=np.int32)
-    latest_msc = batch.poll_msc + DAY_MS
+    latest_msc = min(batch.poll_msc + DAY_MS, LATEST_MSC)
     new = view.mixed if view.is_new is None else batch.ticks
     quoted = _new(view, view.is_quoted)
     allowed = _new(view, view.negative_allowed)

@@ -96,7 +96,7 @@ def _fetch(statement: str, values: list[int]) -> bytes | None:
     connection.ensure_connection()
     cursor: Cursor[TupleRow]
     # Django's cursors fetch text, in which every byte travels as two digits.
-    with connection.connection.cursor(binary=True) as cursor:
+    with connection.wrap_database_errors, connection.connection.cursor(binary=True) as cursor:
         cursor.execute(statement, values)
         row = cursor.fetchone()
     return row[0] if row else None

@@ -53,7 +53,7 @@ def make_batch(
     marks = core_batch.pack_marks(seq, np.zeros(len(ticks), dtype=bool))
     numbers, late = core_batch.unpack_marks(marks)
     newest = int(ticks["time_msc"].max()) if len(ticks) else NOON_MSC
-    return Batch(batch_id, 1, poll_msc or newest, (part,), ticks, numbers, late, context)
+    return Batch(batch_id, 1, poll_msc or newest, newest, (part,), ticks, numbers, late, context)
 
 
 def make_facts(

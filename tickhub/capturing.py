@@ -6,6 +6,7 @@ import random
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
@@ -17,11 +18,12 @@ from ingest.poller import Poller
 from ingest.sources import opening
 from ingest.sources import spec as specs
 from ingest.sources.opening import Playback
-from ingest.sources.spec import SourceSpec
+from ingest.sources.spec import ReplaySpec, SourceSpec
 from ingest.sources.terminal import OpenSource
 from ingest.target import Options, Target
 from tickhub import publishing
 from tickhub.core import clock
+from tickhub.core.errors import TransientError
 from tickhub.reference import sources
 from tickhub.reference.models import ClockEpoch, Source
 from tickhub.reference.sources import Description, SymbolDescription
@@ -30,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 # After an error at commit: first wait and longest wait, doubled in between, with full jitter.
 _BACK_OFF_S = (0.1, 5.0)
+# How long the last settling pass is tried again after being told to stop.
+_SETTLE_S = 10.0
 # A poll that brought so many ticks is behind: the next one follows at once.
 _BUSY_TICKS = 8_192
 
@@ -46,13 +50,14 @@ def prepare(spec: SourceSpec, *, origin_msc: int | None) -> tuple[OpenSource, Ta
     """Open a source and register it with its clock, feeds and playback origin.
 
     :raises tickhub.core.errors.UsageError: if the source cannot be opened, or is known under another clock
+    :raises ingest.sources.session.TerminalUnavailable: if a real terminal does not answer
     """
     playback = _playback(spec, origin_msc)
     source = opening.open_source(spec, playback=playback)
     row, epoch = sources.register(
         Description(
             name=spec.identity,
-            spec=spec.text,
+            spec=_portable(spec),
             scheme=spec.scheme,
             server_name=source.server_name,
             is_replay=source.is_replay,
@@ -63,6 +68,14 @@ def prepare(spec: SourceSpec, *, origin_msc: int | None) -> tuple[OpenSource, Ta
     if row.playback_origin_msc is None:
         sources.set_playback(source=row, origin_msc=playback.origin_msc, start_msc=source.start_msc)
     return source, _target(spec, source, row, epoch)
+
+
+def _portable(spec: SourceSpec) -> str:
+    """Return the SPEC as it is understood from any folder."""
+    if not isinstance(spec, ReplaySpec):
+        return spec.text
+    _, has_query, query = spec.text.partition("?")
+    return f"replay:{quote(str(spec.path.resolve()))}{has_query}{query}"
 
 
 def _playback(spec: SourceSpec, origin_msc: int | None) -> Playback:
@@ -112,12 +125,18 @@ def run(
     :raises ingest.leases.LeaseLost: if another poller took over
     """
     spec = specs.parse(spec_text)
-    source, target = prepare(spec, origin_msc=origin_msc)
+    opened = _open(spec, origin_msc, should_stop)
+    if opened is None:
+        return 0
+    source, target = opened
     for note in source.notes:
         logger.warning("left out", extra={"source": target.name, "what": note})
     lease = _acquire(target, should_stop)
     if lease is None:
         return 0
+    if lease.fence > 1:
+        # Another poller may have gone on while this one waited: playback stands where that one left it.
+        source, target = prepare(spec, origin_msc=origin_msc)
     poller = Poller(
         source=source,
         target=target,
@@ -129,13 +148,29 @@ def run(
             publish_again_ms=settings.PUBLISH_AGAIN_MS,
         ),
     )
-    _with_recovery(poller, poller.load, should_stop)
+    repeat(poller, lambda: 0, should_stop)
     logger.info("polling", extra={"source": target.name, "fence": lease.fence, "symbols": len(source.symbols)})
     _loop(poller, ending, should_stop)
     # Told to stop or not, what the terminal shows by now is captured before the poller ends.
-    _with_recovery(poller, lambda: _finish(poller), lambda: False)
+    repeat(poller, lambda: _finish(poller), _out_of_patience(should_stop))
     leases.release(lease)
     return poller.captured
+
+
+def _open(
+    spec: SourceSpec, origin_msc: int | None, should_stop: Callable[[], bool]
+) -> tuple[OpenSource, Target] | None:
+    """Open the source, again and again while its terminal does not answer; None if told to stop meanwhile."""
+    wait_s = _BACK_OFF_S[0]
+    while True:
+        try:
+            return prepare(spec, origin_msc=origin_msc)
+        except TransientError as error:
+            logger.warning("terminal not available", extra={"source": spec.identity, "error": str(error)})
+        if should_stop():
+            return None
+        clock.sleep(random.uniform(0, wait_s))  # noqa: S311  # jitter, no secret
+        wait_s = min(wait_s * 2, _BACK_OFF_S[1])
 
 
 def _acquire(target: Target, should_stop: Callable[[], bool]) -> leases.Held | None:
@@ -158,16 +193,17 @@ def _loop(poller: Poller, ending: Ending, should_stop: Callable[[], bool]) -> No
     interval_s = poller.options.interval_ms / 1000
     while not should_stop():
         begun_s = clock.monotonic_s()
-        saved = _with_recovery(poller, lambda: _poll(poller), should_stop)
+        saved = repeat(poller, lambda: _poll(poller), should_stop)
         if ending.for_s is not None and clock.monotonic_s() - started_s >= ending.for_s:
             return
-        if saved == 0 and ending.until_drained and poller.source.is_exhausted():
+        if saved == 0 and ending.until_drained and poller.source.is_exhausted() and not poller.has_errors:
             return
         if saved < _BUSY_TICKS:
             clock.sleep(interval_s - (clock.monotonic_s() - begun_s))
 
 
 def _poll(poller: Poller) -> int:
+    """Poll once and go one step on with the pass over the past."""
     saved = poller.poll()
     return saved + poller.settler.step(poller.states, now_msc=poller.now_msc)
 
@@ -177,23 +213,38 @@ def _finish(poller: Poller) -> int:
     return saved + poller.settler.run(poller.states, now_msc=poller.now_msc)
 
 
-def _with_recovery(poller: Poller, action: Callable[[], int | None], should_stop: Callable[[], bool]) -> int:
-    """Run an action; after a database error wait, read the cursors again and repeat it."""
+def _out_of_patience(should_stop: Callable[[], bool]) -> Callable[[], bool]:
+    """Return what says when to give up settling: some time after being told to stop, as the database may be gone."""
+    told_s: list[float] = []
+
+    def is_over() -> bool:
+        if not told_s and should_stop():
+            told_s.append(clock.monotonic_s())
+        return bool(told_s) and clock.monotonic_s() - told_s[0] > _SETTLE_S
+
+    return is_over
+
+
+def repeat(poller: Poller, action: Callable[[], int | None], should_stop: Callable[[], bool]) -> int:
+    """Run an action; after a database error wait, read the cursors again and repeat it.
+
+    What a failed action left behind is remembered by the poller, so that no later one goes on from it.
+    """
     wait_s = _BACK_OFF_S[0]
-    is_broken = False
     while True:
         try:
-            if is_broken:
+            if poller.is_stale:
                 poller.load()
-                is_broken = False
-            return action() or 0
+            poller.is_stale = True
+            done = action() or 0
         except (DatabaseError, InterfaceError, cursors.CursorMoved) as error:
             logger.warning(
-                "poll rolled back",
-                extra={"source": poller.target.name, "error": str(error).split("\n", 1)[0]},
+                "poll rolled back", extra={"source": poller.target.name, "error": str(error).split("\n", 1)[0]}
             )
             connection.close()
-            is_broken = True
+        else:
+            poller.is_stale = False
+            return done
         if should_stop():
             return 0
         clock.sleep(random.uniform(0, wait_s))  # noqa: S311  # jitter, no secret

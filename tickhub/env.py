@@ -107,7 +107,8 @@ def database(name: str) -> dict[str, str]:
         raise UsageError(msg)
     try:
         parts = conninfo_to_dict(url)
-    except ProgrammingError as error:
-        msg = f"{name}: {str(error).splitlines()[0].replace(url, 'the URL')}"
+    except ProgrammingError:
+        # libpq's own message quotes the piece it cannot read, which may be the password.
+        msg = f"{name} cannot be read: expected postgresql://user:password@host:port/name, special characters as %XX"
         raise UsageError(msg) from None
     return {key: str(value) for key, value in parts.items() if value is not None}

@@ -21,7 +21,7 @@ def export(*, feed: Feed, from_msc: int, to_msc: int, with_quarantined: bool, ou
     """
     ticks = tick_arrays.join(list(_pieces(feed, from_msc, to_msc)))
     if with_quarantined:
-        held = quality_queries.held(feed_id=feed.pk, from_msc=from_msc, to_msc=to_msc)
+        held, _ = quality_queries.held(feed_id=feed.pk, from_msc=from_msc, to_msc=to_msc)
         ticks = np.concatenate([ticks, held])
         ticks = ticks[np.argsort(ticks["time_msc"], kind="stable")]
     try:

@@ -17,7 +17,7 @@ from storage.tick_writer import Written
 from tickhub.core import clock, digest, metrics
 from tickhub.core import flags as quality_flags
 from tickhub.core.batch import Batch
-from tickhub.core.clock import DAY_MS, HOUR_MS
+from tickhub.core.clock import DAY_MS, HOUR_MS, LATEST_MSC
 from tickhub.core.errors import PermanentError, TransientError
 from tickhub.core.flags import Flag, FlagArray
 from tickhub.core.ticks import Mask
@@ -116,6 +116,7 @@ def _process(batch_id: int, *, is_careful: bool) -> tuple[Batch, list[latest.Lat
         with _stage("claim"):
             batch = inbox.claim(batch_id=batch_id)
             _check_partitions(batch)
+        metrics.BATCH_SECONDS.labels("wait").observe(max(clock.now_msc() - batch.captured_msc, 0) / 1000)
         with _stage("judge"):
             limits = Limits(earliest_msc=settings.EARLIEST_MSC, future_tolerance_ms=settings.FUTURE_TOLERANCE_MS)
             flags = inspection.inspect(batch, facts=_facts_of(batch), limits=limits)
@@ -137,7 +138,7 @@ def _process(batch_id: int, *, is_careful: bool) -> tuple[Batch, list[latest.Lat
 
 def _check_partitions(batch: Batch) -> None:
     """Put a batch back whose days have no partition yet; the window is that of the check, what lies outside is held."""
-    latest_day = (batch.poll_msc + DAY_MS) // DAY_MS
+    latest_day = min(batch.poll_msc + DAY_MS, LATEST_MSC - 1) // DAY_MS
     missing = partitions.missing(
         batch.days().tolist(), earliest_day=settings.EARLIEST_MSC // DAY_MS, latest_day=latest_day
     )

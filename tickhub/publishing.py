@@ -15,7 +15,8 @@ logger = logging.getLogger(__name__)
 
 TASK = "tickhub.process_batch"
 QUEUE = "batches"
-_ASK_EVERY_S = 0.2
+# How often the queue's length is asked for, and how long it is left alone once it was long or Redis did not answer.
+_ASK_EVERY_S, _PAUSE_S = 0.2, 2.0
 
 
 def queue_length() -> int:
@@ -27,24 +28,28 @@ def queue_length() -> int:
 
 
 class Publisher:
-    """Publishes one id after another and asks for the queue's length only now and then."""
+    """Publishes one id after another for a poller, which must never wait long for Redis."""
 
     def __init__(self) -> None:
-        self._asked_s = 0.0
+        # A poller that waited longer would lose its lease; what it cannot send, the sweeper does.
+        app.conf.broker_transport_options = {**app.conf.broker_transport_options, "socket_timeout": 1}
+        self._ask_at_s = 0.0
         self._room = 0
 
     def publish(self, batch_id: int) -> bool:
-        """Publish one id unless the queue is long; return whether it was sent. A broker that is down is no error."""
+        """Publish one id unless the queue is long or Redis failed shortly before; return whether it was sent."""
         now_s = clock.monotonic_s()
-        if self._room > 0 and now_s - self._asked_s < _ASK_EVERY_S:
-            self._room -= 1
-            return _send([batch_id]) == 1
-        self._asked_s = now_s
-        self._room = _room() - 1
-        if self._room < 0:
+        if now_s >= self._ask_at_s:
+            self._room = _room()
+            self._ask_at_s = clock.monotonic_s() + (_ASK_EVERY_S if self._room > 0 else _PAUSE_S)
+        if self._room <= 0:
             metrics.PUBLISH_SKIPPED.inc()
             return False
-        return _send([batch_id]) == 1
+        self._room -= 1
+        is_sent = _send([batch_id]) == 1
+        if not is_sent:
+            self._room, self._ask_at_s = 0, clock.monotonic_s() + _PAUSE_S
+        return is_sent
 
 
 def publish_many(batch_ids: list[int]) -> int:

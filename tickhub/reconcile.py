@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from django.db.models import Max
+import numpy.typing as npt
+from django.db import connection, transaction
 
 from ingest import comparing, inbox, queries, reading
 from ingest.models import Cursor
@@ -24,7 +25,7 @@ from tickhub.core import clock, digest
 from tickhub.core import ticks as tick_arrays
 from tickhub.core.clock import DAY_MS, HOUR_MS
 from tickhub.core.digest import Digest
-from tickhub.core.errors import UsageError
+from tickhub.core.errors import PermanentError, UsageError
 from tickhub.core.ticks import Ticks
 from tickhub.ledger import FeedLedger, Hours
 from tickhub.reference import queries as reference
@@ -42,6 +43,8 @@ class Scope:
     from_msc: int = _EVER[0]
     to_msc: int = _EVER[1]
     is_deep: bool = False
+    # A moment of the monotonic clock after which sources are no longer read; None is never.
+    deadline_s: float | None = None
 
 
 @dataclass(slots=True)
@@ -71,9 +74,9 @@ class Report:
 
 
 def reconcile(scope: Scope, *, progress: Callable[[str], None] = lambda _: None) -> Report:
-    """Reconcile the sources in scope.
+    """Reconcile the sources in scope. A running system is looked at as of one moment for each source.
 
-    :raises UsageError: if no source or instrument of that name is known
+    :raises UsageError: if no source of that name is known
     """
     report = Report()
     sources = list(reference.sources(name=scope.source))
@@ -89,28 +92,64 @@ def reconcile(scope: Scope, *, progress: Callable[[str], None] = lambda _: None)
     return report
 
 
+@dataclass(frozen=True, slots=True)
+class _Snapshot:
+    """One source as of one moment: cursors in the terminal's clock, the batches that were stored or failed by then."""
+
+    ledgers: dict[int, FeedLedger]
+    cursors: dict[int, int]
+    first_waiting_msc: int | None
+    flagged: int
+    offset_ms: int
+    newest_batch: int
+    waiting_batches: frozenset[int]
+
+    def holds(self, batch_ids: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """Mark the batches that had their outcome at the moment of the snapshot."""
+        waiting = np.fromiter(self.waiting_batches, dtype=np.int64, count=len(self.waiting_batches))
+        return (batch_ids <= self.newest_batch) & ~np.isin(batch_ids, waiting)
+
+
+def _snapshot(source: Source, feeds: list[Feed]) -> _Snapshot:
+    with transaction.atomic(durable=True), connection.cursor() as cursor:
+        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        # Adding up a long history is no runaway statement.
+        cursor.execute("SET LOCAL statement_timeout = 0")
+        rows = Cursor.objects.filter(feed__source=source).order_by("pk")
+        return _Snapshot(
+            ledgers=ledger.of_source(source.pk),
+            cursors={row.feed_id: row.last_msc for row in rows},
+            first_waiting_msc=inbox.first_waiting_msc(source_id=source.pk),
+            flagged=ledger.flagged(source.pk, [feed.pk for feed in feeds]),
+            offset_ms=reference.offset_ms(source_id=source.pk),
+            newest_batch=queries.newest_batch(),
+            waiting_batches=queries.waiting_batches(source_id=source.pk),
+        )
+
+
 def _source(source: Source, feeds: list[Feed], scope: Scope, report: Report) -> None:
-    ledgers = ledger.of_source(source.pk)
-    opened = _open(source, report)
-    report.flagged += ledger.flagged(source.pk, [feed.pk for feed in feeds])
-    waiting_msc = inbox.first_waiting_msc(source_id=source.pk)
-    offset_ms = reference.offset_ms(source_id=source.pk)
-    cursors = {row.feed_id: row.last_msc for row in Cursor.objects.filter(feed__source=source).order_by("pk")}
+    # The moment is fixed first: what the source shows of it, it goes on showing.
+    snapshot = _snapshot(source, feeds)
+    opened = _open(source, max(snapshot.cursors.values(), default=None), report)
+    report.flagged += snapshot.flagged
     for feed in feeds:
-        own = ledgers.get(feed.pk, FeedLedger())
-        if feed.pk not in cursors:
+        if feed.pk not in snapshot.cursors:
             continue
-        watermark_msc = cursors[feed.pk] - offset_ms
-        if waiting_msc is not None:
-            watermark_msc = min(watermark_msc, waiting_msc - 1)
+        watermark_msc = snapshot.cursors[feed.pk] - snapshot.offset_ms
+        if snapshot.first_waiting_msc is not None:
+            watermark_msc = min(watermark_msc, snapshot.first_waiting_msc - 1)
         period = (max(feed.begins_msc, scope.from_msc), min(watermark_msc + 1, scope.to_msc))
-        _Check(source, feed, own, opened, offset_ms, period, scope.is_deep, report).run()
+        own = snapshot.ledgers.get(feed.pk, FeedLedger())
+        _Check(source, feed, own, opened, snapshot, period, scope, report).run()
 
 
-def _open(source: Source, report: Report) -> OpenSource | None:
-    """Open a source for re-reading; None, with its reason in the report, where that cannot be done here."""
+def _open(source: Source, reached_msc: int | None, report: Report) -> OpenSource | None:
+    """Open a source for re-reading as of its newest tick captured: what playback has not shown yet is not missing.
+
+    None, with its reason in the report, where that cannot be done here.
+    """
     try:
-        opened = opening.open_for_rereading(specs.parse(source.spec), reached_msc=_reached(source))
+        opened = opening.open_for_rereading(specs.parse(source.spec), reached_msc=reached_msc)
     except UsageError as error:
         report.unavailable.append(f"{source.name}: {error}")
     else:
@@ -121,12 +160,6 @@ def _open(source: Source, report: Report) -> OpenSource | None:
     return None
 
 
-def _reached(source: Source) -> int | None:
-    """Return the newest time (terminal clock) captured: what playback has not shown yet is not missing."""
-    reached: int | None = Cursor.objects.filter(feed__source=source).aggregate(reached=Max("last_msc"))["reached"]
-    return reached
-
-
 @dataclass(slots=True)
 class _Check:
     """The reconciliation of one feed."""
@@ -135,14 +168,17 @@ class _Check:
     feed: Feed
     own: FeedLedger
     opened: OpenSource | None
-    offset_ms: int
+    snapshot: _Snapshot
     period: tuple[int, int]
-    is_deep: bool
+    scope: Scope
     report: Report
+
+    @property
+    def offset_ms(self) -> int:
+        return self.snapshot.offset_ms
 
     def run(self) -> None:
         own, report = self.own, self.report
-        # An implausible time falls outside every period and still counts.
         totals = {
             name: ledger.total(self._within(getattr(own, name)))
             for name in ("captured", "stored", "held", "duplicates", "failed", "waiting")
@@ -154,26 +190,37 @@ class _Check:
         report.failed += totals["failed"]
         report.waiting += totals["waiting"]
         self._check_ledger()
-        kept = self._read_kept() if self.is_deep else ledger.add(own.stored, own.held, own.failed)
-        if self.is_deep:
-            self._compare_hours(
-                "table, quarantine and failed bytes", ledger.add(own.stored, own.held, own.failed), kept
-            )
-        if self.opened is not None:
+        claimed = ledger.add(own.stored, own.held, own.failed)
+        kept = claimed
+        if self.scope.is_deep:
+            kept = self._read_kept()
+            self._compare_hours("table, quarantine and failed bytes", claimed, kept)
+        if self.opened is None:
+            return
+        if self.scope.deadline_s is not None and clock.monotonic_s() > self.scope.deadline_s:
+            self._give_up("not compared with the source: no time was left")
+            return
+        try:
             self._check_source(kept)
+        except (reading.ReadFailed, PermanentError) as error:
+            self._give_up(str(error))
+
+    def _give_up(self, reason: str) -> None:
+        self.report.unavailable.append(f"{self.feed}: {reason}")
+        self.report.lost = self.report.stored_twice = None
 
     def _within(self, hours: Hours) -> Hours:
-        if (self.period[0], self.period[1]) == _EVER:
-            return hours
-        low, high = self.period[0] // HOUR_MS, -(-self.period[1] // HOUR_MS)
-        is_all = self.period[0] <= self.feed.begins_msc
-        return {h: d for h, d in hours.items() if (low <= h < high) or (is_all and not low <= h < high)}
+        """Return the hours of the period asked for; without one, all: an implausible time lies in no period."""
+        low, high = self.scope.from_msc // HOUR_MS, -(-self.scope.to_msc // HOUR_MS)
+        return {h: d for h, d in hours.items() if low <= h < high}
 
     def _check_ledger(self) -> None:
         """Count in = count out, hour by hour, with digests."""
         own = self.own
         out = ledger.add(own.stored, own.held, own.duplicates, own.failed, own.waiting)
-        self._compare_hours("captured = stored + quarantined + duplicates + failed", own.captured, out)
+        self._compare_hours(
+            "captured = stored + quarantined + duplicates + failed", self._within(own.captured), self._within(out)
+        )
 
     def _compare_hours(self, what: str, expected: Hours, found: Hours) -> None:
         for hour in sorted(expected.keys() | found.keys()):
@@ -186,13 +233,20 @@ class _Check:
 
     def _read_kept(self) -> Hours:
         """Read again what the tick table, the quarantine and the failed batches hold."""
-        stored = reader.digests(feed_id=self.feed.pk, from_msc=_EVER[0], to_msc=_EVER[1])
+        kept: Hours = {}
+        for piece in reader.read_pieces(feed_id=self.feed.pk, from_msc=_EVER[0], to_msc=_EVER[1]):
+            ticks = piece.ticks[self.snapshot.holds(piece.batch_id)]
+            kept = ledger.add(kept, digest.by_key(ticks, ticks["time_msc"] // HOUR_MS))
         others = np.concatenate([self._held(*_EVER), self._failed(*_EVER)])
-        return ledger.add(stored, digest.by_key(others, others["time_msc"] // HOUR_MS))
+        return ledger.add(kept, digest.by_key(others, others["time_msc"] // HOUR_MS))
+
+    def _stored(self, from_msc: int, to_msc: int) -> Ticks:
+        piece = reader.read(feed_id=self.feed.pk, from_msc=from_msc, to_msc=to_msc)
+        return piece.ticks[self.snapshot.holds(piece.batch_id)]
 
     def _held(self, from_msc: int, to_msc: int) -> Ticks:
-        held = quality_queries.held(feed_id=self.feed.pk, from_msc=from_msc, to_msc=to_msc)
-        return tick_arrays.shift(held, -self.offset_ms)
+        held, batch_ids = quality_queries.held(feed_id=self.feed.pk, from_msc=from_msc, to_msc=to_msc)
+        return tick_arrays.shift(held[self.snapshot.holds(batch_ids)], -self.offset_ms)
 
     def _failed(self, from_msc: int, to_msc: int) -> Ticks:
         found = queries.captured_between(
@@ -216,7 +270,7 @@ class _Check:
         shown = self._shown(start, end)
         kept = np.concatenate(
             [
-                reader.read(feed_id=self.feed.pk, from_msc=start, to_msc=end).ticks,
+                self._stored(start, end),
                 self._held(start, end),
                 self._failed(start, end),
             ]

@@ -3,13 +3,19 @@
 from typing import Any
 
 from ingest.sources.terminal import Connectable
-from tickhub.core.errors import TransientError, UsageError
+from tickhub.core.errors import TickhubError, TransientError, UsageError
 
 RETRY_AFTER_MS = 5_000
+# RES_E_NOT_FOUND of the package.
+_NOT_FOUND = -4
 
 
 class WrongAccount(UsageError):
     """The terminal is on another account or server than configured: its ticks must not be stored."""
+
+
+class UnknownSymbol(UsageError):
+    """The terminal knows no symbol of that name."""
 
 
 class TerminalUnavailable(TransientError):
@@ -43,6 +49,7 @@ class Session:
         """Connect, check the account, select every symbol.
 
         :raises WrongAccount: if the terminal is on another account or server
+        :raises UnknownSymbol: if it knows no such symbol
         :raises TerminalUnavailable: if it cannot be initialised, or a symbol not be selected
         """
         if not self._terminal.initialize(*self._path, **self._settings):
@@ -53,7 +60,7 @@ class Session:
         self._check(account)
         for symbol in self._symbols:
             if not self._terminal.symbol_select(symbol, True):
-                raise TerminalUnavailable(self._problem(f"does not show {symbol}"))
+                raise self._refused(symbol)
 
     def ensure(self, now_msc: int) -> None:
         """Connect again where the connection was lost, at most every five seconds; reads tell while it is not.
@@ -79,6 +86,12 @@ class Session:
             raise WrongAccount(f"{self._label}: the terminal is on another account than configured")
         if self._server is not None and account.server != self._server:
             raise WrongAccount(f"{self._label}: the terminal is on server {account.server}, not {self._server}")
+
+    def _refused(self, symbol: str) -> TickhubError:
+        """Tell a symbol that the terminal does not know from one that it cannot show now."""
+        code, _ = self._terminal.last_error()
+        problem = self._problem(f"does not show {symbol}")
+        return UnknownSymbol(problem) if code == _NOT_FOUND else TerminalUnavailable(problem)
 
     def _problem(self, what: str) -> str:
         code, text = self._terminal.last_error()

@@ -16,7 +16,7 @@ from tests.crash.system import System, waited_for
 from tests.integration.embedded.conftest import wait_for
 
 # It begins to play when the command starts: the first poll catches up with what was shown by then.
-_TICKS, _PLAYED_S = 100_000, 24
+_TICKS, _PLAYED_S = 100_000, 18
 
 
 def publish_again(system: System, sent: set[int]) -> None:

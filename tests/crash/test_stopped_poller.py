@@ -32,9 +32,7 @@ def stop_inside_its_transaction(system: System, pid: int) -> None:
     urls = waited_for(system.urls, within_s=5)
     with psycopg.connect(urls["DATABASE_URL"]) as connection:
         connection.execute("LOCK TABLE ingest_cursor IN SHARE MODE")
-        blocked = (
-            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%ingest_cursor%'"
-        )
+        blocked = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'ingest_cursor'::regclass"
         assert wait_for(lambda: system.ask(blocked) == 1, within_s=20)
         os.kill(pid, signal.SIGSTOP)
 

@@ -84,12 +84,13 @@ class Batch:
     """A batch with its bytes: ``ticks`` in capture order in UTC, part after part, with their seq and lateness.
 
     ``context`` holds each part's context in the same order, also in UTC; ``poll_msc`` is the terminal's time of the
-    poll in UTC. Arrays ``seq`` and ``late`` have the shape of ``ticks``.
+    poll in UTC, ``captured_msc`` the host's. Arrays ``seq`` and ``late`` have the shape of ``ticks``.
     """
 
     batch_id: int
     source_id: int
     poll_msc: int
+    captured_msc: int
     parts: tuple[Part, ...]
     ticks: Ticks
     seq: npt.NDArray[np.int16]

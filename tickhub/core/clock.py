@@ -6,6 +6,8 @@ import time
 SECOND_MS = 1_000
 HOUR_MS = 3_600_000
 DAY_MS = 86_400_000
+# What a calendar date can express: years 1 to 9999.
+EARLIEST_MSC, LATEST_MSC = -62_135_596_800_000, 253_402_300_800_000
 
 
 def now_msc() -> int:
@@ -62,7 +64,9 @@ def parse(text: str) -> int:
 
 
 def iso(time_msc: int) -> str:
-    """Write UTC milliseconds as ISO 8601 with milliseconds and Z."""
+    """Write UTC milliseconds as ISO 8601 with milliseconds and Z; what no calendar holds, as a number."""
+    if not EARLIEST_MSC <= time_msc < LATEST_MSC:
+        return f"{time_msc} ms"
     return to_datetime(time_msc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 

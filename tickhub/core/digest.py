@@ -17,8 +17,6 @@ _MASK = (1 << 64) - 1
 _FIELDS = ("time_msc", "bid", "ask", "last", "volume", "flags", "volume_real")
 # Two sets of odd multipliers, one for each field: consecutive outputs of SplitMix64 seeded with 1 and with 2, made odd.
 _BLOCK = 8192
-# One part's hours apart from the next one's in a combined key.
-_HOUR_SPAN = 1 << 41
 
 
 def _splitmix64(seed: int, n: int) -> list[int]:
@@ -137,20 +135,18 @@ def by_key(ticks: Ticks, keys: Int64s, *, offset_ms: int = 0) -> dict[int, Diges
 
 
 def by_part(ticks: Ticks, counts: Sequence[int], hours: Int64s, *, offset_ms: int = 0) -> list[dict[int, Digest]]:
-    """Digest the ticks of consecutive parts by hour, all parts in one pass; ``hours`` has the shape of ``ticks``.
-
-    :raises ValueError: if an hour lies outside ±2^40, which no time in milliseconds does
-    """
+    """Digest the ticks of consecutive parts by hour, all parts in one pass; ``hours`` has the shape of ``ticks``."""
     found: list[dict[int, Digest]] = [{} for _ in counts]
     if len(ticks) == 0:
         return found
-    if int(hours.min()) < -_HOUR_SPAN // 2 or int(hours.max()) >= _HOUR_SPAN // 2:
-        msg = f"hours {int(hours.min())} to {int(hours.max())}: expected within ±2^40"
-        raise ValueError(msg)
-    keys = np.repeat(np.arange(len(counts), dtype=np.int64) * _HOUR_SPAN + _HOUR_SPAN // 2, counts) + hours
-    for key, value in by_key(ticks, keys, offset_ms=offset_ms).items():
-        part, hour = divmod(key, _HOUR_SPAN)
-        found[part][hour - _HOUR_SPAN // 2] = value
+    first, second = mixes(ticks, offset_ms=offset_ms)
+    part_of = np.repeat(np.arange(len(counts)), counts)
+    changes = (hours[1:] != hours[:-1]) | (part_of[1:] != part_of[:-1])
+    starts = np.flatnonzero(np.concatenate(([True], changes)))
+    sizes = np.diff(np.append(starts, len(ticks)))
+    runs = (part_of[starts], hours[starts], sizes, np.add.reduceat(first, starts), np.add.reduceat(second, starts))
+    for part, hour, n, sum1, sum2 in zip(*(column.tolist() for column in runs), strict=True):
+        found[part][hour] = found[part].get(hour, ZERO) + Digest(n, sum1, sum2)
     return found
 
 

@@ -37,6 +37,15 @@ def register(description: Description) -> tuple[Source, ClockEpoch]:
     :raises UsageError: if the source is known under another clock
     """
     with transaction.atomic(durable=True):
+        known = Source.objects.select_for_update().filter(name=description.name).first()
+        epoch = known.epochs.order_by("-starts_msc").first() if known else None
+        if known and epoch and epoch.offset_ms != description.offset_ms:
+            # Before anything is written: a refused SPEC must leave no trace.
+            msg = (
+                f"source {known.name}: its clock is {epoch.offset_ms} ms from UTC and cannot become "
+                f"{description.offset_ms} ms; give the source another name= to capture it anew"
+            )
+            raise UsageError(msg)
         source, _ = Source.objects.update_or_create(
             name=description.name,
             defaults={
@@ -46,7 +55,6 @@ def register(description: Description) -> tuple[Source, ClockEpoch]:
                 "is_replay": description.is_replay,
             },
         )
-        epoch = source.epochs.order_by("-starts_msc").first()
         if epoch is None:
             # The first epoch holds for all that came before it too.
             epoch = ClockEpoch.objects.create(
@@ -55,12 +63,6 @@ def register(description: Description) -> tuple[Source, ClockEpoch]:
                 offset_ms=description.offset_ms,
                 evidence=description.clock_evidence,
             )
-    if epoch.offset_ms != description.offset_ms:
-        msg = (
-            f"source {source.name}: its clock is {epoch.offset_ms} ms from UTC and cannot become "
-            f"{description.offset_ms} ms; give the source another name= to capture it anew"
-        )
-        raise UsageError(msg)
     return source, epoch
 
 

@@ -25,6 +25,8 @@ from tickhub.supervisor.console import Progress
 from tickhub.supervisor.plan import Plan
 from tickhub.supervisor.supervisor import Supervisor
 
+# After Ctrl-C: how long sources are read again before the rest is reported as not compared.
+_RECONCILE_S = 2.0
 DEFAULT_SOURCE = "sim:?symbols=EURUSD,GBPUSD,USDJPY,XAUUSD&rate=50&seed=1"
 
 
@@ -74,9 +76,12 @@ def run(
         if len(supervisor.refused) == len(request.sources):
             raise UsageError("; ".join(supervisor.refused))
         supervisor.end(drain=not is_asked)
+        # Nothing moves any more while it is reconciled.
+        supervisor.stop()
         while incidents.keep():
             pass
-        report = reconcile.reconcile(Scope())
+        deadline_s = clock.monotonic_s() + _RECONCILE_S if is_asked else None
+        report = reconcile.reconcile(Scope(deadline_s=deadline_s))
         report.differences += supervisor.refused
         return report, figures.of_run(after_batch=after_batch)
     finally:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ingest.sources.session import Session, TerminalUnavailable, WrongAccount
+from ingest.sources.session import Session, TerminalUnavailable, UnknownSymbol, WrongAccount
 from ingest.sources.simulator import Listing, SimulatedTerminal
 from ingest.sources.tape import RecordingTape
 from tests.builders import NOON_MSC, make_ticks
@@ -28,7 +28,7 @@ def test_open_selects_every_symbol(terminal: SimulatedTerminal) -> None:
 
 def test_open_says_which_symbol_the_terminal_does_not_show(terminal: SimulatedTerminal) -> None:
     with pytest.raises(
-        TerminalUnavailable, match=r"^mt5:demo: the terminal does not show GBPUSD: error -4 Terminal: Not found$"
+        UnknownSymbol, match=r"^mt5:demo: the terminal does not show GBPUSD: error -4 Terminal: Not found$"
     ):
         session(terminal, "EURUSD", "GBPUSD").open()
 

@@ -9,7 +9,8 @@ from django.core.management.base import CommandParser
 from ingest.leases import LeaseLost
 from tickhub import capturing
 from tickhub.capturing import Ending
-from tickhub.core.errors import PermanentError
+from tickhub.checks import durability_faults
+from tickhub.core.errors import PermanentError, UsageError
 from tickhub.management.base import TickhubCommand
 
 # Beside 0 and 2: what a supervisor must tell apart.
@@ -34,6 +35,9 @@ class Command(TickhubCommand):
         parser.add_argument("--json", action="store_true", help='write {"captured_now": n} as the last line')
 
     def handle(self, *args: Any, **options: Any) -> None:  # Any: Django's signature
+        faults = durability_faults()
+        if faults:
+            raise UsageError("PostgreSQL would lose ticks: " + "; ".join(faults))
         stop: list[int] = []
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda received, _frame: stop.append(received))
