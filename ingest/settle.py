@@ -33,6 +33,7 @@ _BY_DIGEST_S = 2 * 3600
 # How many rows one read of a long stretch should bring.
 _ROWS_WANTED = 200_000
 _RETRY_S = 5.0
+_OVERDUE_S = 60.0
 _PASSES_MOST = 5
 
 # One feed's hours by digest, as captured or as shown.
@@ -60,6 +61,11 @@ class Settler:
         self._found = 0
         # Rows that a pass has told of as gone, by feed.
         self.told_gone: dict[int, set[bytes]] = {}
+
+    @property
+    def is_overdue(self) -> bool:
+        """Return whether the past has waited long enough to be looked at even while the present piles up."""
+        return clock.monotonic_s() >= self.due_s + _OVERDUE_S
 
     def restart(self, *, covered_msc: int | None) -> None:
         """Forget the pass under way; the next one covers the time since the newest tick captured."""

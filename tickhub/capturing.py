@@ -203,8 +203,10 @@ def _loop(poller: Poller, ending: Ending, should_stop: Callable[[], bool]) -> No
 
 
 def _poll(poller: Poller) -> int:
-    """Poll once and go one step on with the pass over the past."""
+    """Poll once and, unless the poller is behind with the present, go one step on with the pass over the past."""
     saved = poller.poll()
+    if saved >= _BUSY_TICKS and not poller.settler.is_overdue:
+        return saved
     return saved + poller.settler.step(poller.states, now_msc=poller.now_msc)
 
 

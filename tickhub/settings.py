@@ -1,5 +1,6 @@
 """Django's settings, all from the environment. docs/settings.md describes each variable."""
 
+import os
 import secrets
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,8 @@ def _database(parts: dict[str, str]) -> dict[str, Any]:  # Any: Django's setting
     options["options"] = f"{parts.get('options', '')} {timeouts}".strip()
     # Values travel beside the statement, so that a batch's bytes are never written into SQL text.
     options["server_side_binding"] = True
+    # The few statements of the hot path are planned once for each connection (Django leaves this off for pgbouncer).
+    options["prepare_threshold"] = 2
     # Marks the sessions that the sweeper may end when their client has gone deaf.
     options["application_name"] = "tickhub"
     options |= {
@@ -176,4 +179,5 @@ QUEUE_MAX = env.integer("TICKHUB_QUEUE_MAX", 1_000, least=10, most=100_000)
 PUBLISH_AGAIN_MS = env.integer("TICKHUB_PUBLISH_AGAIN_MS", 10_000, least=100, most=600_000)
 EARLIEST_MSC = env.day("TICKHUB_EARLIEST_DAY", "1990-01-01")
 FUTURE_TOLERANCE_MS = env.integer("TICKHUB_FUTURE_TOLERANCE_MS", 1_000, least=0, most=86_400_000)
-WORKERS = env.integer("TICKHUB_WORKERS", 2, least=1, most=64)
+# One more than cores: a worker waits for PostgreSQL half of its time.
+WORKERS = env.integer("TICKHUB_WORKERS", min((os.cpu_count() or 1) + 1, 8), least=1, most=64)

@@ -52,7 +52,7 @@ def _rate(rate: int, measured_s: float) -> dict[str, Any]:  # Any: JSON
         with connection.cursor() as cursor:
             cursor.execute("CHECKPOINT")
         running.wait(lambda: running.poller.is_finished and _waiting() == 0, measured_s + 120)
-        resources = running.resources()
+        resources, stages = running.resources(), running.stage_means_ms()
     visible, polled, committed = _times(begun_msc, begun_msc + int(measured_s * 1000))
     report = reconcile.reconcile(Scope())
     return {
@@ -61,6 +61,7 @@ def _rate(rate: int, measured_s: float) -> dict[str, Any]:  # Any: JSON
         "visible_to_commit_ms": _summary(committed - visible),
         "lost": report.lost,
         "stored_twice": report.stored_twice,
+        "stages_ms": stages,
         "processes": resources,
     }
 

@@ -81,16 +81,22 @@ class System:
 
     def stages(self) -> dict[str, float]:
         """Return the seconds that each stage took, over all processes."""
+        return {name: round(seconds, 3) for name, (seconds, _) in self._stages().items()}
+
+    def stage_means_ms(self) -> dict[str, float]:
+        """Return the mean time of each stage in ms."""
+        return {name: round(seconds / max(count, 1) * 1000, 2) for name, (seconds, count) in self._stages().items()}
+
+    def _stages(self) -> dict[str, tuple[float, float]]:
+        """Return seconds and count of each stage."""
         registry = CollectorRegistry()
         MultiProcessCollector(registry, path=str(self.folder / "metrics"))  # type: ignore[no-untyped-call]  # untyped
-        found: dict[str, float] = {}
-        for metric in registry.collect():
-            for sample in metric.samples:
-                if sample.name == "tickhub_batch_seconds_sum":
-                    found[sample.labels["stage"]] = sample.value
-                elif sample.name == "tickhub_poll_seconds_sum":
-                    found["poll"] = found.get("poll", 0.0) + sample.value
-        return {name: round(value, 3) for name, value in found.items()}
+        found: dict[str, tuple[float, float]] = {}
+        values = {(s.name, s.labels.get("stage", "poll")): s.value for m in registry.collect() for s in m.samples}
+        for (name, stage), value in values.items():
+            if name in {"tickhub_batch_seconds_sum", "tickhub_poll_seconds_sum"}:
+                found[stage] = (value, values[name.removesuffix("sum") + "count", stage])
+        return found
 
     def resources(self) -> dict[str, dict[str, float]]:
         """Return CPU seconds and the peak memory of the largest process, by name."""

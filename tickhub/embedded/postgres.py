@@ -17,6 +17,17 @@ from tickhub.embedded.server import Server
 
 _USER = "tickhub"
 _PORT = 5432  # only names the socket's file
+
+
+def _shared_buffers() -> str:
+    """Return an eighth of this machine's memory, 128 MB to 2 GB.
+
+    A burst that does not fit is written out by the very processes that store it.
+    """
+    memory_mb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // (1 << 20)
+    return f"{min(max(memory_mb // 8, 128), 2048)}MB"
+
+
 # On the command line they overrule postgresql.conf and postgresql.auto.conf: a folder cannot turn durability off.
 _SETTINGS = {
     "listen_addresses": "",
@@ -27,7 +38,7 @@ _SETTINGS = {
     "wal_level": "replica",
     "track_commit_timestamp": "on",
     "max_connections": "100",
-    "shared_buffers": "512MB",
+    "shared_buffers": _shared_buffers(),
     "huge_pages": "try",
     "wal_buffers": "16MB",
     "min_wal_size": "1GB",
