@@ -48,7 +48,7 @@ def client() -> redis.Redis:
     global _client  # one pool for the process, made on first use
     if _client is None:
         _client = redis.Redis.from_url(
-            settings.REDIS_URL, decode_responses=True, socket_timeout=2, socket_connect_timeout=2
+            settings.REDIS_URL, decode_responses=True, socket_timeout=1, socket_connect_timeout=1
         )
     return _client
 

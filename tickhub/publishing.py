@@ -3,18 +3,14 @@
 import logging
 
 import redis
-from celery.exceptions import CeleryError
 from django.conf import settings
-from kombu.exceptions import KombuError
 
 from storage import latest
-from tickhub.celery import app
+from tickhub import messages
 from tickhub.core import clock, metrics
 
 logger = logging.getLogger(__name__)
 
-TASK = "tickhub.process_batch"
-QUEUE = "batches"
 # How often the queue's length is asked for, and how long it is left alone once it was long or Redis did not answer.
 _ASK_EVERY_S, _PAUSE_S = 0.2, 2.0
 
@@ -24,15 +20,13 @@ def queue_length() -> int:
 
     :raises redis.RedisError: if Redis does not answer
     """
-    return int(latest.client().llen(QUEUE))
+    return int(latest.client().llen(messages.QUEUE))
 
 
 class Publisher:
     """Publishes one id after another for a poller, which must never wait long for Redis."""
 
     def __init__(self) -> None:
-        # A poller that waited longer would lose its lease; what it cannot send, the sweeper does.
-        app.conf.broker_transport_options = {**app.conf.broker_transport_options, "socket_timeout": 1}
         self._ask_at_s = 0.0
         self._room = 0
 
@@ -71,14 +65,13 @@ def _room() -> int:
 
 
 def _send(batch_ids: list[int]) -> int:
-    sent = 0
+    """Append messages to the workers' queue in one round trip; return how many were sent, all or none."""
+    if not batch_ids:
+        return 0
     try:
-        for batch_id in batch_ids:
-            app.send_task(TASK, kwargs={"batch_id": batch_id}, queue=QUEUE, retry=False)
-            sent += 1
-    except (redis.RedisError, KombuError, CeleryError, OSError) as error:
-        metrics.PUBLISH_FAILURES.inc(len(batch_ids) - sent)
-        logger.warning(
-            "publish failed; the sweeper repeats it", extra={"error": str(error), "unsent": len(batch_ids) - sent}
-        )
-    return sent
+        latest.client().lpush(messages.QUEUE, *(messages.encode(batch_id) for batch_id in batch_ids))
+    except redis.RedisError as error:
+        metrics.PUBLISH_FAILURES.inc(len(batch_ids))
+        logger.warning("publish failed; the sweeper repeats it", extra={"error": str(error), "unsent": len(batch_ids)})
+        return 0
+    return len(batch_ids)
