@@ -57,8 +57,8 @@ class Progress:
                 latency = "–" if source.p50_ms is None else f"{source.p50_ms:.1f}/{source.p99_ms:.1f} ms"
                 self._write(
                     f"{source.name}: {source.ticks_per_s:,.0f} ticks/s, captured {source.captured:,}, latency p50/p99"
-                    f" {latency}, backlog {source.waiting}, flagged {figures.flagged:,},"
-                    f" quarantined {figures.quarantined:,}"
+                    f" {latency}, backlog {source.waiting}, flagged {source.flagged:,},"
+                    f" quarantined {source.quarantined:,}"
                 )
 
     def _write(self, line: str) -> None:
@@ -71,7 +71,17 @@ class Progress:
 
     def _table(self) -> Table:
         table = Table(title="tickhub", title_justify="left")
-        for name in ("source", "ticks/s", "captured", "p50 ms", "p99 ms", "backlog", "failed"):
+        for name in (
+            "source",
+            "ticks/s",
+            "captured",
+            "p50 ms",
+            "p99 ms",
+            "backlog",
+            "flagged",
+            "quarantined",
+            "failed",
+        ):
             table.add_column(name, justify="left" if name == "source" else "right")
         figures = self._figures
         for source in figures.sources if figures else ():
@@ -82,8 +92,8 @@ class Progress:
                 "–" if source.p50_ms is None else f"{source.p50_ms:.1f}",
                 "–" if source.p99_ms is None else f"{source.p99_ms:.1f}",
                 f"{source.waiting:,}",
+                f"{source.flagged:,}",
+                f"{source.quarantined:,}",
                 f"{source.failed:,}",
             )
-        if figures:
-            table.caption = f"flagged {figures.flagged:,}   quarantined {figures.quarantined:,}"
         return table

@@ -1,9 +1,16 @@
 """The live figures of a running system, read from its own rows."""
 
+from collections import deque
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from django.db import connection
+
+from tickhub.core import clock
+from tickhub.reference.models import Source
+
+# Rows of a statement by source id. Any: their columns differ.
+Rows: TypeAlias = dict[int, tuple[Any, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,32 +24,36 @@ class SourceFigures:
     p99_ms: float | None
     waiting: int
     failed: int
-
-
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """All sources, and what was flagged and quarantined by this run."""
-
-    sources: tuple[SourceFigures, ...]
     flagged: int
     quarantined: int
 
 
-_SOURCES = """
-SELECT s.name,
-       coalesce(sum(b.tick_count) FILTER (WHERE b.captured_at > clock_timestamp() - %(window)s * interval '1 s'), 0),
-       coalesce(sum(b.tick_count), 0),
-       percentile_cont(ARRAY[0.5, 0.99]) WITHIN GROUP (ORDER BY extract(epoch FROM b.stored_at - b.captured_at) * 1000)
-           FILTER (WHERE b.captured_at > clock_timestamp() - %(window)s * interval '1 s'),
-       count(*) FILTER (WHERE b.status = 'WAITING'),
-       count(*) FILTER (WHERE b.status = 'FAILED')
-FROM reference_source s LEFT JOIN ingest_batch b ON b.source_id = s.id AND b.id > %(after)s
-WHERE s.name = ANY(%(names)s) GROUP BY s.name ORDER BY s.name
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """All sources of this run."""
+
+    sources: tuple[SourceFigures, ...]
+
+
+# Batches up to the boundary have their outcome: they are added up once. Those behind it are few, or wait.
+_BOUNDARY = """
+SELECT coalesce((SELECT min(id) - 1 FROM ingest_batch WHERE status = 'WAITING'), (SELECT max(id) FROM ingest_batch), 0),
+       coalesce((SELECT max(id) FROM ingest_batch), 0)
 """
-_JUDGED = """
-SELECT coalesce(sum((part->>'flagged')::bigint), 0),
-       (SELECT count(*) FROM quality_quarantinedtick WHERE batch_id > %(after)s)
-FROM ingest_batch b, jsonb_array_elements(b.outcome) AS part WHERE b.id > %(after)s AND b.status = 'STORED'
+_SETTLED = """
+SELECT b.source_id, sum(b.tick_count), count(*) FILTER (WHERE b.status = 'FAILED'),
+       sum((SELECT coalesce(sum((part->>'flagged')::int8), 0) FROM jsonb_array_elements(b.outcome) AS part)),
+       sum((SELECT count(*) FROM quality_quarantinedtick q WHERE q.batch_id = b.id))
+FROM ingest_batch b WHERE b.id > %(after)s AND b.id <= %(upto)s GROUP BY 1
+"""
+_UNSETTLED = """
+SELECT source_id, sum(tick_count), count(*) FILTER (WHERE status = 'WAITING'), count(*) FILTER (WHERE status = 'FAILED')
+FROM ingest_batch WHERE id > %(after)s GROUP BY 1
+"""
+_RECENT = """
+SELECT source_id, sum(tick_count),
+       percentile_cont(ARRAY[0.5, 0.99]) WITHIN GROUP (ORDER BY extract(epoch FROM stored_at - captured_at) * 1000)
+FROM ingest_batch WHERE id > %(after)s GROUP BY 1
 """
 _RUN = """
 SELECT sum(tick_count), extract(epoch FROM max(stored_at) - min(captured_at)),
@@ -58,26 +69,62 @@ def newest_batch() -> int:
         return int(cursor.fetchone()[0])
 
 
-def live(*, names: list[str], after_batch: int, window_s: float) -> Figures:
-    """Return the figures of sources over the last seconds, counting batches after a given one."""
-    values: dict[str, Any] = {"names": names, "after": after_batch, "window": window_s}  # Any: values of a statement
-    with connection.cursor() as cursor:
-        cursor.execute(_SOURCES, values)
-        found = [
-            SourceFigures(
-                name=name,
-                ticks_per_s=float(recent) / window_s,
-                captured=int(captured),
-                p50_ms=latency[0] if latency else None,
-                p99_ms=latency[1] if latency else None,
-                waiting=waiting,
-                failed=failed,
-            )
-            for name, recent, captured, latency, waiting, failed in cursor.fetchall()
-        ]
-        cursor.execute(_JUDGED, values)
-        flagged, quarantined = cursor.fetchone()
-    return Figures(tuple(found), int(flagged), int(quarantined))
+class Live:
+    """The figures of a run, batch by batch: what a look costs does not grow with the run."""
+
+    def __init__(self, *, names: list[str], after_batch: int, window_s: float) -> None:
+        self._names = names
+        self._window_s = window_s
+        self._boundary = after_batch
+        # Ids of the newest batch at earlier looks, to find where the window begins.
+        self._looks: deque[tuple[float, int]] = deque([(clock.monotonic_s(), after_batch)])
+        self._settled: dict[int, list[int]] = {}
+
+    def look(self) -> Figures:
+        """Return the figures now.
+
+        :raises django.db.DatabaseError: if the database does not answer
+        """
+        with connection.cursor() as cursor:
+            cursor.execute(_BOUNDARY)
+            boundary, newest = cursor.fetchone()
+            cursor.execute(_SETTLED, {"after": self._boundary, "upto": boundary})
+            for source_id, *counts in cursor.fetchall():
+                known = self._settled.setdefault(source_id, [0, 0, 0, 0])
+                self._settled[source_id] = [old + int(new or 0) for old, new in zip(known, counts, strict=True)]
+            self._boundary = max(boundary, self._boundary)
+            cursor.execute(_UNSETTLED, {"after": self._boundary})
+            unsettled = {row[0]: row[1:] for row in cursor.fetchall()}
+            window_s, first = self._window(newest)
+            cursor.execute(_RECENT, {"after": first})
+            recent = {row[0]: row[1:] for row in cursor.fetchall()}
+        sources = Source.objects.filter(name__in=self._names).order_by("name").values_list("pk", "name")
+        return Figures(tuple(self._source(pk, name, unsettled, recent, window_s) for pk, name in sources))
+
+    def _window(self, newest: int) -> tuple[float, int]:
+        """Return how long ago the window began, and the newest batch of that moment."""
+        now_s = clock.monotonic_s()
+        self._looks.append((now_s, newest))
+        while len(self._looks) > 2 and now_s - self._looks[1][0] >= self._window_s:
+            self._looks.popleft()
+        began_s, first = self._looks[0]
+        return max(now_s - began_s, 0.001), first
+
+    def _source(self, pk: int, name: str, unsettled: Rows, recent: Rows, window_s: float) -> SourceFigures:
+        captured, failed, flagged, quarantined = self._settled.get(pk, [0, 0, 0, 0])
+        ticks, waiting, failed_now = unsettled.get(pk, (0, 0, 0))
+        ticks_recently, latency = recent.get(pk, (0, None))
+        return SourceFigures(
+            name=name,
+            ticks_per_s=float(ticks_recently or 0) / window_s,
+            captured=captured + int(ticks or 0),
+            p50_ms=latency[0] if latency else None,
+            p99_ms=latency[1] if latency else None,
+            waiting=int(waiting),
+            failed=failed + int(failed_now),
+            flagged=flagged,
+            quarantined=quarantined,
+        )
 
 
 def of_run(*, after_batch: int) -> dict[str, Any]:  # Any: JSON

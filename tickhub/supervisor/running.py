@@ -72,7 +72,8 @@ def run(
     progress.tell(f"admin http://{http[0]}:{http[1]}/admin/   {access.hint(logs.parent)}")
     progress.tell(f"logs {logs}")
     try:
-        is_asked = _watch(supervisor, progress, names, after_batch, stop)
+        live = figures.Live(names=names, after_batch=after_batch, window_s=5.0)
+        is_asked = _watch(supervisor, progress, live, stop)
         if len(supervisor.refused) == len(request.sources):
             raise UsageError("; ".join(supervisor.refused))
         supervisor.end(drain=not is_asked)
@@ -151,7 +152,7 @@ def _catch_signals(supervisor: Supervisor) -> list[int]:
     return received
 
 
-def _watch(supervisor: Supervisor, progress: Progress, names: list[str], after_batch: int, stop: list[int]) -> bool:
+def _watch(supervisor: Supervisor, progress: Progress, live: figures.Live, stop: list[int]) -> bool:
     """Watch until the sources end or a signal comes; return whether it was a signal."""
     shown_s = 0.0
     while not stop:
@@ -159,14 +160,14 @@ def _watch(supervisor: Supervisor, progress: Progress, names: list[str], after_b
             return False
         if clock.monotonic_s() - shown_s >= 1.0:
             shown_s = clock.monotonic_s()
-            _show(progress, names, after_batch)
+            _show(progress, live)
         clock.sleep(0.1)
     return True
 
 
-def _show(progress: Progress, names: list[str], after_batch: int) -> None:
+def _show(progress: Progress, live: figures.Live) -> None:
     try:
-        progress.show(figures.live(names=names, after_batch=after_batch, window_s=5.0))
+        progress.show(live.look())
     except DatabaseError as error:
         connection.close()
         progress.tell(f"database: {str(error).splitlines()[0]}")
