@@ -104,7 +104,8 @@ class Poller:
 
         :raises leases.LeaseLost: if this poller was replaced
         :raises cursors.CursorMoved: if another poller moved a cursor
-        :raises django.db.DatabaseError: if the database failed; nothing was captured then
+        :raises django.db.DatabaseError: if the database failed; what committed before is captured, the tails do not
+            know of it, and :meth:`load` has to come before the next poll
         """
         started_s = clock.monotonic_s()
         now_msc = self.source.begin_poll()

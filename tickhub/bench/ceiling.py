@@ -16,13 +16,18 @@ DATABASE = "tickhub_bench_ceiling"
 _COPY = f"COPY tick ({', '.join(name for name, _ in packing.COLUMNS)}) FROM STDIN (FORMAT BINARY)"
 
 
-def pack_stored(*, batch_ticks: int, limit: int) -> list[bytes]:
-    """Pack ticks of the pipeline's own table, in the order it stored them, into batches of one size."""
+def pack_stored(*, batch_ticks: int, limit: int) -> tuple[list[bytes], int]:
+    """Pack ticks of the pipeline's own table, in the order it stored them, into batches of at most one size.
+
+    Returns the batches and how many ticks they hold.
+    """
     batches: list[bytes] = []
+    ticks = 0
     for rows in _stored_in_order(limit):
+        ticks += len(rows)
         for start in range(0, len(rows), batch_ticks):
             batches.append(packing.pack(rows.take(slice(start, start + batch_ticks)).sorted_by_key()))
-    return batches
+    return batches, ticks
 
 
 def _stored_in_order(limit: int) -> Iterator[Rows]:

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from django.db import connection
 
+from ingest import queries
 from tickhub import reconcile
 from tickhub.bench import scratch, system
 from tickhub.core import clock
@@ -46,12 +47,12 @@ def _rate(rate: int, measured_s: float) -> dict[str, Any]:  # Any: JSON
     with system.system(spec, for_s=_WARM_UP_S + measured_s + 5) as running:
         running.start_services("worker", "beat")
         running.start_poller()
-        running.wait(lambda: _captured() > 0, 60.0)
+        running.wait(lambda: queries.newest_batch() > 0, 60.0)
         begun_msc = clock.now_msc() + int(_WARM_UP_S * 1000)
         running.wait(lambda: clock.now_msc() >= begun_msc + int(measured_s * 500), measured_s + 60)
         with connection.cursor() as cursor:
             cursor.execute("CHECKPOINT")
-        running.wait(lambda: running.poller.is_finished and _waiting() == 0, measured_s + 120)
+        running.wait(lambda: running.poller.is_finished and queries.waiting_count() == 0, measured_s + 120)
         resources, stages = running.resources(), running.stage_means_ms()
     visible, polled, committed = _times(begun_msc, begun_msc + int(measured_s * 1000))
     report = reconcile.reconcile(Scope())
@@ -64,18 +65,6 @@ def _rate(rate: int, measured_s: float) -> dict[str, Any]:  # Any: JSON
         "stages_ms": stages,
         "processes": resources,
     }
-
-
-def _captured() -> int:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM ingest_batch")
-        return int(cursor.fetchone()[0])
-
-
-def _waiting() -> int:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM ingest_batch WHERE status = 'WAITING'")
-        return int(cursor.fetchone()[0])
 
 
 Times = npt.NDArray[np.float64]

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from django.db import connection
 
+from ingest import queries
 from tickhub import reconcile
 from tickhub.bench import backlog, ceiling, scratch, system
 from tickhub.reconcile import Scope
@@ -39,8 +40,7 @@ def run(*, rounds: int = _ROUNDS, tell: Callable[[str], None]) -> dict[str, Any]
             tell(f"round {number}: pipeline {pipeline[-1]['ticks_per_s']:,} ticks/s")
             if not packed:
                 size = ceiling.median_size()
-                packed = ceiling.pack_stored(batch_ticks=size, limit=_CEILING_TICKS)
-                packed_ticks = _stored_ticks(len(packed), size)
+                packed, packed_ticks = ceiling.pack_stored(batch_ticks=size, limit=_CEILING_TICKS)
                 ceiling.make_template()
             for connections, rates in ceilings.items():
                 rates.append(ceiling.run(packed, packed_ticks, connections=connections))
@@ -48,22 +48,12 @@ def run(*, rounds: int = _ROUNDS, tell: Callable[[str], None]) -> dict[str, Any]
     return _report(pipeline, ceilings, kind, facts)
 
 
-def _stored_ticks(batches: int, size: int) -> int:
-    """Return how many ticks the packed batches hold."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT sum(tick_count) FROM (SELECT tick_count FROM ingest_batch WHERE tick_count > 0 ORDER BY id) b"
-        )
-        total = int(cursor.fetchone()[0])
-    return min(total, batches * size)
-
-
 def _round(spec: str) -> dict[str, Any]:  # Any: JSON
     scratch.renew()
     with system.system(spec, until_drained=True) as running:
         running.start_services("worker", "beat")
         running.start_poller()
-        running.wait(lambda: running.poller.is_finished and _waiting() == 0, _ROUND_S)
+        running.wait(lambda: running.poller.is_finished and queries.waiting_count() == 0, _ROUND_S)
         resources, stages = running.resources(), running.stages()
     with connection.cursor() as cursor:
         cursor.execute(_TIMES)
@@ -81,12 +71,6 @@ def _round(spec: str) -> dict[str, Any]:  # Any: JSON
         "processes": resources,
         "stages_s": stages,
     }
-
-
-def _waiting() -> int:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM ingest_batch WHERE status = 'WAITING'")
-        return int(cursor.fetchone()[0])
 
 
 def _report(
