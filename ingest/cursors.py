@@ -49,11 +49,7 @@ def as_columns(moves: list[Move]) -> dict[str, list[int] | list[int | None]]:
     }
 
 
-def check_moved(moves: list[Move], count: int, *, batch_id: int) -> None:
-    """Check that every cursor was where it had been read.
-
-    :raises CursorMoved: if any was not; the caller's transaction rolls back
-    """
-    if count != len(moves):
-        msg = f"batch {batch_id}: {len(moves) - count} of {len(moves)} cursors were moved by another poller"
-        raise CursorMoved(msg)
+def moved(moves: list[Move], counts: str) -> CursorMoved:
+    """Return the error of a save that found a cursor elsewhere than where it had been read."""
+    feeds = ", ".join(str(move.feed_id) for move in moves)
+    return CursorMoved(f"feeds {feeds}: a cursor was moved by another poller ({counts})")

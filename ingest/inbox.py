@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from django.db import connection, transaction
+from django.db import DatabaseError, connection, transaction
 from django.db.models import Min
+from psycopg import Cursor
+from psycopg.rows import TupleRow
 
 from ingest import cursors, leases, payloads
 from ingest.models import Batch as BatchRow
@@ -23,7 +25,17 @@ from tickhub.core.errors import PermanentError, TickhubError
 from tickhub.core.ticks import Ticks
 
 # One statement for all that one commit holds: `cursors` and `leases` supply its values and judge its counts.
+# SQLSTATEs of ours, raised by `tickhub_require`.
+_LEASE_LOST, _CURSOR_MOVED, NOT_WAITING = "TH001", "TH002", "TH003"
 _SAVE = (Path(__file__).parent / "sql" / "save_batch.sql").read_text()
+
+_CLAIM = (
+    "SELECT b.source_id, b.poll_msc, (extract(epoch FROM b.captured_at) * 1000)::int8, b.captured_on,"
+    " b.parts::text, p.ticks, p.marks, p.context"
+    " FROM ingest_batch b"
+    " LEFT JOIN batch_payload p ON p.batch_id = b.id AND p.captured_on = b.captured_on"
+    " WHERE b.id = %s AND b.status = 'WAITING' FOR UPDATE OF b SKIP LOCKED"
+)
 
 
 class BatchUnavailable(TickhubError):
@@ -60,6 +72,8 @@ def save(
 ) -> int:
     """Commit a batch with its cursors, or nothing; return its id. ``now`` is when the poll's reads returned.
 
+    The statement is its own transaction, and fails itself where it touched other rows than it had to.
+
     :raises leases.LeaseLost: if this poller was replaced
     :raises cursors.CursorMoved: if a cursor is not where it was read
     """
@@ -81,12 +95,23 @@ def save(
         "ttl_ms": lease.ttl_ms,
         "fence": lease.fence,
     }
-    with transaction.atomic(durable=True), connection.cursor() as cursor:
-        cursor.execute(_SAVE, values | cursors.as_columns(moves))
-        batch_id, renewed, moved = cursor.fetchone()
-        leases.check_renewed(lease, renewed)
-        cursors.check_moved(moves, moved, batch_id=batch_id)
+    with connection.cursor() as cursor:
+        try:
+            cursor.execute(_SAVE, values | cursors.as_columns(moves))
+        except DatabaseError as error:
+            _tell_lost(error, lease, moves)
+            raise
+        batch_id = cursor.fetchone()[0]
     return int(batch_id)
+
+
+def _tell_lost(error: DatabaseError, lease: leases.Held, moves: list[cursors.Move]) -> None:
+    """Raise what a refused save means; nothing where the database itself failed."""
+    state = getattr(error.__cause__, "sqlstate", None)
+    if state == _LEASE_LOST:
+        raise leases.lost(lease) from error
+    if state == _CURSOR_MOVED:
+        raise cursors.moved(moves, str(error).splitlines()[0]) from error
 
 
 def oldest_waiting() -> int | None:
@@ -105,16 +130,18 @@ def claim(*, batch_id: int) -> Batch:
     :raises BatchUnavailable: if it is done already or another worker holds it
     :raises BatchCorrupt: if its bytes are gone or do not match their digests
     """
+    return claimed(ask(batch_id=batch_id), batch_id=batch_id)
+
+
+def ask(*, batch_id: int) -> Cursor[TupleRow]:
+    """Ask for a waiting batch in the caller's transaction; the answer is read by :func:`claimed`."""
     with payloads.binary_cursor() as cursor:
-        cursor.execute(
-            "SELECT b.source_id, b.poll_msc, (extract(epoch FROM b.captured_at) * 1000)::int8, b.captured_on,"
-            " b.parts::text, p.ticks, p.marks, p.context"
-            " FROM ingest_batch b"
-            " LEFT JOIN batch_payload p ON p.batch_id = b.id AND p.captured_on = b.captured_on"
-            " WHERE b.id = %s AND b.status = 'WAITING' FOR UPDATE OF b SKIP LOCKED",
-            [batch_id],
-        )
-        row = cursor.fetchone()
+        return cursor.execute(_CLAIM, [batch_id])
+
+
+def claimed(cursor: Cursor[TupleRow], *, batch_id: int) -> Batch:
+    """Read the batch asked for. Raises as :func:`claim`."""
+    row = cursor.fetchone()
     if row is None:
         msg = f"batch {batch_id}: done already or held by another worker"
         raise BatchUnavailable(msg)
@@ -172,20 +199,18 @@ def _verify(batch: Batch) -> None:
 
 
 def mark_stored(*, batch_id: int, outcome: list[dict[str, object]]) -> None:
-    """Mark a claimed batch stored, in the caller's transaction.
+    """Mark a claimed batch stored, in the caller's transaction; the statement fails if it is no longer waiting.
 
-    :raises BatchUnavailable: if it is no longer waiting
+    :raises django.db.DatabaseError: with :data:`NOT_WAITING` as its SQLSTATE
     """
     with connection.cursor() as cursor:
         cursor.execute(
-            "UPDATE ingest_batch SET status = 'STORED', stored_at = clock_timestamp(), outcome = %s::jsonb"
-            " WHERE id = %s AND status = 'WAITING'",
+            "WITH marked AS (UPDATE ingest_batch"
+            " SET status = 'STORED', stored_at = clock_timestamp(), outcome = %s::jsonb"
+            " WHERE id = %s AND status = 'WAITING' RETURNING 1)"
+            f" SELECT tickhub_require(count(*), 1, '{NOT_WAITING}', 'batch marked stored') FROM marked",
             [json.dumps(outcome), batch_id],
         )
-        count = cursor.rowcount
-    if count != 1:
-        msg = f"batch {batch_id}: {count} waiting rows marked stored, expected 1"
-        raise BatchUnavailable(msg)
 
 
 def mark_failed(*, batch_id: int, failure: str) -> int | None:

@@ -60,17 +60,13 @@ def renew(held: Held) -> None:
             " WHERE source_id = %s AND fence = %s",
             [held.ttl_ms, held.source_id, held.fence],
         )
-        check_renewed(held, cursor.rowcount)
+        if cursor.rowcount != 1:
+            raise lost(held)
 
 
-def check_renewed(held: Held, count: int) -> None:
-    """Check that a renewal touched the lease.
-
-    :raises LeaseLost: if another fence has taken the source
-    """
-    if count != 1:
-        msg = f"source {held.source_id}: fence {held.fence} is no longer the newest"
-        raise LeaseLost(msg)
+def lost(held: Held) -> LeaseLost:
+    """Return the error of a renewal that did not touch the lease."""
+    return LeaseLost(f"source {held.source_id}: fence {held.fence} is no longer the newest")
 
 
 def release(held: Held) -> None:

@@ -49,5 +49,6 @@ def binary_cursor() -> Iterator[Cursor[TupleRow]]:
     Django's cursors fetch text, in which every byte travels as two digits.
     """
     connection.ensure_connection()
-    with connection.wrap_database_errors, connection.connection.cursor(binary=True) as cursor:
-        yield cursor
+    with connection.wrap_database_errors:
+        # Not closed: nothing is kept for it at the server, and its answer may be read after this block.
+        yield connection.connection.cursor(binary=True)

@@ -212,6 +212,7 @@ class Poller:
             now=self.read_at,
             publish_again_ms=self.options.publish_again_ms,
         )
+        self.publish(batch_id)
         self.renewed_s = clock.monotonic_s()
         self._after_commit(batch_id, pieces, sent)
 
@@ -226,11 +227,11 @@ class Poller:
             sent[state.feed_id] = tick_arrays.join([sent.get(state.feed_id, tick_arrays.empty()), piece.ticks])[
                 -CONTEXT_TICKS:
             ]
-            metrics.LATE_TICKS.labels(self.target.name).inc(int(np.count_nonzero(piece.late)))
+        late = sum(int(np.count_nonzero(piece.late)) for piece in pieces)
+        metrics.LATE_TICKS.labels(self.target.name).inc(late)
         count = sum(len(piece.ticks) for piece in pieces)
         self.captured += count
         metrics.CAPTURED_TICKS.labels(self.target.name).inc(count)
-        self.publish(batch_id)
 
 
 def _fill(pieces: list[Piece], now_msc: int) -> tuple[list[Piece], list[Piece]]:

@@ -65,19 +65,34 @@ class Rows:
         return bool(in_order.all())
 
 
+def column(rows: Rows, name: str) -> npt.NDArray[np.generic] | int:
+    """Return a column's values, or the one value that all rows share."""
+    match name:
+        case "batch_id":
+            return rows.batch_id
+        case "feed_id":
+            return rows.feed_id
+        case "seq":
+            return rows.seq
+        case "quality":
+            return rows.quality
+    values: npt.NDArray[np.generic] = rows.ticks[name]
+    return values
+
+
 def pack(rows: Rows) -> bytes:
     """Pack rows for ``COPY tick (…) FROM STDIN (FORMAT BINARY)``, header and trailer included.
 
     Columns in the order of :data:`COLUMNS`. Nullness may differ from row to row; rows that share it pack fastest.
     """
-    present = _present(rows)
-    uniform = {name: bool(mask.all()) for name, mask in present.items() if mask.all() or not mask.any()}
-    if len(uniform) == len(present):
+    has_values = present(rows)
+    uniform = {name: bool(mask.all()) for name, mask in has_values.items() if mask.all() or not mask.any()}
+    if len(uniform) == len(has_values):
         return b"".join((HEADER, _pack_uniform(rows, uniform), TRAILER))
-    return b"".join((HEADER, _pack_mixed(rows, present), TRAILER))
+    return b"".join((HEADER, _pack_mixed(rows, has_values), TRAILER))
 
 
-def _present(rows: Rows) -> dict[str, npt.NDArray[np.bool_]]:
+def present(rows: Rows) -> dict[str, npt.NDArray[np.bool_]]:
     """Return for each nullable column where it has a value: where any bit is set (-0.0 is a value)."""
     masks: dict[str, npt.NDArray[np.bool_]] = {"quality": rows.quality != 0}
     for name in NULLABLE[:-1]:
@@ -100,18 +115,12 @@ def _row_dtype(has_value: dict[str, bool]) -> np.dtype[np.void]:
 
 def _fill(packed: npt.NDArray[np.void], rows: Rows, has_value: dict[str, bool]) -> None:
     packed["columns"] = len(COLUMNS)
-    values = {
-        "batch_id": rows.batch_id,
-        "quality": rows.quality,
-        "feed_id": rows.feed_id,
-        "seq": rows.seq,
-    }
     for name, form in COLUMNS:
         if not has_value.get(name, True):
             packed[f"{name}_length"] = -1
             continue
         packed[f"{name}_length"] = int(form[-1])
-        packed[name] = values[name] if name in values else rows.ticks[name]
+        packed[name] = column(rows, name)
 
 
 def _pack_uniform(rows: Rows, has_value: dict[str, bool]) -> bytes:
@@ -120,13 +129,13 @@ def _pack_uniform(rows: Rows, has_value: dict[str, bool]) -> bytes:
     return packed.tobytes()
 
 
-def _pack_mixed(rows: Rows, present: dict[str, npt.NDArray[np.bool_]]) -> bytes:
+def _pack_mixed(rows: Rows, has_values: dict[str, npt.NDArray[np.bool_]]) -> bytes:
     """Pack every column at full width, then drop the bytes of NULLs, two at a time: every width is even."""
     dtype = _row_dtype({})
     packed = np.empty(len(rows), dtype=dtype)
     _fill(packed, rows, {})
     keep = np.ones((len(rows), dtype.itemsize // 2), dtype=bool)
-    for name, mask in present.items():
+    for name, mask in has_values.items():
         if mask.all():
             continue
         absent = ~mask

@@ -11,7 +11,7 @@ import numpy as np
 from django.db import DataError, IntegrityError, connection, transaction
 from psycopg.errors import CheckViolation, UniqueViolation
 
-from storage import packing, partitions, reader
+from storage import arrays, packing, partitions, reader
 from storage.packing import Rows
 from tickhub.core.batch import Batch
 from tickhub.core.errors import PermanentError, TransientError
@@ -19,6 +19,12 @@ from tickhub.core.flags import Flag, FlagArray
 from tickhub.core.ticks import Int64s, Mask
 
 _COPY = f"COPY tick ({', '.join(name for name, _ in packing.COLUMNS)}) FROM STDIN (FORMAT BINARY)"
+_INSERT = (
+    f"INSERT INTO tick ({', '.join(name for name, _ in packing.COLUMNS)})"
+    f" SELECT * FROM unnest({', '.join('%s' for _ in packing.COLUMNS)})"
+)
+# Up to here one INSERT costs less than the round trip that COPY needs beside it.
+INSERT_ROWS_MAX = 1_000
 BAD_ROWS_MAX = 32
 
 
@@ -53,13 +59,41 @@ class Written:
     collisions: list[Collision] = field(default_factory=list)
 
 
-def write(batch: Batch, *, flags: FlagArray, without: Mask, is_careful: bool) -> Written:
-    """Write a batch's ticks but those marked in ``without``.
+def rows_of(batch: Batch, *, flags: FlagArray) -> Rows:
+    """Return all ticks of a batch as rows in key order."""
+    return Rows(
+        feed_id=batch.feed_of_tick(), seq=batch.seq, ticks=batch.ticks, quality=flags, batch_id=batch.batch_id
+    ).sorted_by_key()
 
-    Only a careful write sets savepoints and settles refused rows; another lets the server's refusal pass, the
-    caller rolls back and comes again carefully.
 
-    :raises django.db.IntegrityError, django.db.DataError: if a row is refused and the write is not careful
+def all_stored(batch: Batch) -> Written:
+    """Return what became of a batch whose rows were all accepted."""
+    none = np.zeros(len(batch.ticks), dtype=bool)
+    return Written(is_stored=~none, is_duplicate=none, is_refused=none, is_collision=none)
+
+
+def insert(rows: Rows) -> None:
+    """Insert a few rows with one statement, whose answer need not be waited for; COPY needs two round trips.
+
+    :raises django.db.IntegrityError, django.db.DataError: if a row is refused, a partition missing
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_INSERT, arrays.columns(rows))
+
+
+def copy(rows: Rows) -> None:
+    """Write rows as they stand, all or none.
+
+    :raises django.db.IntegrityError, django.db.DataError: if a row is refused, a partition missing
+    """
+    # Django does not wrap the errors of copy() by itself.
+    with connection.cursor() as cursor, connection.wrap_database_errors, cursor.copy(_COPY) as stream:
+        stream.write(packing.pack(rows))
+
+
+def write(batch: Batch, *, flags: FlagArray, without: Mask) -> Written:
+    """Write a batch's ticks but those marked in ``without``, under savepoints, and settle the rows refused.
+
     :raises PartitionMissing: if a day has no partition
     :raises TooManyBadRows: if the server refuses more than 32 rows one by one
     """
@@ -78,22 +112,8 @@ def write(batch: Batch, *, flags: FlagArray, without: Mask, is_careful: bool) ->
     order = rows.sorted_by_key()
     if order is not rows:
         place = place[np.lexsort((rows.seq, rows.ticks["time_msc"], rows.feed_id))]
-    if is_careful:
-        _store(order, place, written)
-    else:
-        _copy_or_tell(order)
-        written.is_stored[place] = True
+    _store(order, place, written)
     return written
-
-
-def _copy_or_tell(rows: Rows) -> None:
-    """Write rows; a missing partition is told as such, so that the batch comes again with it."""
-    try:
-        _copy(rows)
-    except IntegrityError as error:
-        if _is_partition_missing(error):
-            _tell_missing(rows, error)
-        raise
 
 
 def _is_partition_missing(error: IntegrityError) -> bool:
@@ -112,19 +132,13 @@ def _store(rows: Rows, place: Int64s, written: Written) -> None:
     """Store sorted rows; ``place`` says where each stands in the batch."""
     try:
         with transaction.atomic():
-            _copy(rows)
+            copy(rows)
     except IntegrityError as error:
         _mend(rows, place, written, error)
     except DataError as error:
         _bisect(rows, place, written, error)
     else:
         written.is_stored[place] = True
-
-
-def _copy(rows: Rows) -> None:
-    # Django does not wrap the errors of copy() by itself.
-    with connection.cursor() as cursor, connection.wrap_database_errors, cursor.copy(_COPY) as copy:
-        copy.write(packing.pack(rows))
 
 
 def _mend(rows: Rows, place: Int64s, written: Written, error: IntegrityError) -> None:
@@ -151,7 +165,7 @@ def _store_around(rows: Rows, place: Int64s, written: Written) -> None:
         for index, new_seq in zip(collides.tolist(), seq.tolist(), strict=True):
             written.collisions.append(_collision(rows, index, int(new_seq), stored[index]))
         quality = moved.quality | np.int32(Flag.COLLISION)
-        _copy(Rows(moved.feed_id, seq, moved.ticks, quality, rows.batch_id).sorted_by_key())
+        copy(Rows(moved.feed_id, seq, moved.ticks, quality, rows.batch_id).sorted_by_key())
         written.is_stored[place[collides]] = True
         written.is_collision[place[collides]] = True
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import redis
 from django.conf import settings
-from django.db import DataError, IntegrityError, InterfaceError, OperationalError, transaction
+from django.db import DataError, IntegrityError, InterfaceError, OperationalError, connection, transaction
 
 from ingest import inbox
 from quality import findings, inspection, quarantine
@@ -14,6 +14,7 @@ from quality.findings import Observation
 from quality.inspection import Limits
 from storage import latest, partitions, tick_writer
 from storage.tick_writer import Written
+from tickhub import round_trips
 from tickhub.core import clock, digest, metrics
 from tickhub.core import flags as quality_flags
 from tickhub.core.batch import Batch
@@ -51,6 +52,10 @@ def process(*, batch_id: int) -> int | None:
         return None
 
 
+class _CareNeeded(Exception):
+    """A claimed batch holds a tick that the table must not keep: the short way does not do."""
+
+
 class _PartitionsNeeded(Exception):
     """A claimed batch holds days whose partitions are not known to exist; it is put back, and they are made."""
 
@@ -81,21 +86,21 @@ def _attempt(batch_id: int) -> int:
 
 
 def _process_in_steps(batch_id: int) -> tuple[Batch, list[latest.LatestTick]]:
-    """Process a batch the short way; where that rolls back, make what was missing and go the careful way.
+    """Process a batch the short way; where that rolls back, make what was missing or go the careful way.
 
-    Partitions are made outside the batch's transaction. Savepoints, which cost two round trips, are only set once a
-    row was refused.
+    Partitions are made outside the batch's transaction. Savepoints and quarantine, which cost round trips, come only
+    where a tick is held or a row was refused.
     """
-    is_careful = False
+    process = _process_shortly
     while True:
         try:
-            return _process(batch_id, is_careful=is_careful)
+            return process(batch_id)
         except _PartitionsNeeded as needed:
             partitions.ensure(needed.days, earliest_day=settings.EARLIEST_MSC // DAY_MS, latest_day=needed.latest_day)
-        except (IntegrityError, DataError):
-            if is_careful:
+        except (_CareNeeded, IntegrityError, DataError):
+            if process is _process_carefully:
                 raise
-            is_careful = True
+            process = _process_carefully
 
 
 def _fail(batch_id: int, error: Exception) -> None:
@@ -111,18 +116,57 @@ def _fail(batch_id: int, error: Exception) -> None:
     logger.error("batch failed", extra={"batch_id": batch_id, "error": message}, exc_info=error)
 
 
-def _process(batch_id: int, *, is_careful: bool) -> tuple[Batch, list[latest.LatestTick]]:
+def _process_shortly(batch_id: int) -> tuple[Batch, list[latest.LatestTick]]:
+    """Process a batch of which every tick can be stored, in as few round trips as its size allows: two if it is small.
+
+    :raises _CareNeeded: if a tick is to be held
+    :raises django.db.IntegrityError, django.db.DataError: if a row is refused
+    """
+    with round_trips.rolled_back_unless_committed(), connection.cursor() as cursor:
+        with _stage("claim"):
+            with round_trips.together():
+                cursor.execute("BEGIN")
+                asked = inbox.ask(batch_id=batch_id)
+            batch = inbox.claimed(asked, batch_id=batch_id)
+            _check_partitions(batch)
+        flags, held = _judge(batch)
+        if held.any():
+            raise _CareNeeded
+        rows = tick_writer.rows_of(batch, flags=flags)
+        written = tick_writer.all_stored(batch)
+        observations = findings.observe(batch, flags=flags)
+        outcome = _outcome(batch, written, held, flags)
+        is_small = len(rows) <= tick_writer.INSERT_ROWS_MAX
+        if not is_small:
+            with _stage("write"):
+                tick_writer.copy(rows)
+        with _stage("mark"), round_trips.together():
+            if is_small:
+                tick_writer.insert(rows)
+            findings.append(observations, source_id=batch.source_id, batch_id=batch.batch_id)
+            inbox.mark_stored(batch_id=batch_id, outcome=outcome)
+            cursor.execute("COMMIT")
+    _count(written, held)
+    return batch, latest.newest_of(batch, is_stored=written.is_stored, quality=flags)
+
+
+def _judge(batch: Batch) -> tuple[FlagArray, Mask]:
+    metrics.BATCH_SECONDS.labels("wait").observe(max(clock.now_msc() - batch.captured_msc, 0) / 1000)
+    with _stage("judge"):
+        limits = Limits(earliest_msc=settings.EARLIEST_MSC, future_tolerance_ms=settings.FUTURE_TOLERANCE_MS)
+        flags = inspection.inspect(batch, facts=_facts_of(batch), limits=limits)
+        return flags, inspection.held(flags)
+
+
+def _process_carefully(batch_id: int) -> tuple[Batch, list[latest.LatestTick]]:
+    """Process any batch: ticks are held, refused rows singled out under savepoints."""
     with transaction.atomic(durable=True):
         with _stage("claim"):
             batch = inbox.claim(batch_id=batch_id)
             _check_partitions(batch)
-        metrics.BATCH_SECONDS.labels("wait").observe(max(clock.now_msc() - batch.captured_msc, 0) / 1000)
-        with _stage("judge"):
-            limits = Limits(earliest_msc=settings.EARLIEST_MSC, future_tolerance_ms=settings.FUTURE_TOLERANCE_MS)
-            flags = inspection.inspect(batch, facts=_facts_of(batch), limits=limits)
-            held = inspection.held(flags)
+        flags, held = _judge(batch)
         with _stage("write"):
-            written = tick_writer.write(batch, flags=flags, without=held, is_careful=is_careful)
+            written = tick_writer.write(batch, flags=flags, without=held)
             flags[written.is_refused] |= int(Flag.UNSTORABLE)
             flags[written.is_collision] |= int(Flag.COLLISION)
             held |= written.is_refused

@@ -1,5 +1,5 @@
--- Saves a batch, its bytes, its cursors' moves and the lease's renewal in one statement: one round trip.
--- The caller compares the counts returned and rolls back unless each touched what it had to.
+-- Saves a batch, its bytes, its cursors' moves and the lease's renewal, or nothing, in one statement: one round trip,
+-- its own transaction. TH001: the lease is lost; TH002: a cursor is not where it was read.
 WITH batch AS (
     INSERT INTO ingest_batch (source_id, status, poll_msc, captured_at, captured_on, tick_count, first_msc, last_msc,
                               parts, publish_count, next_publish_at, failure)
@@ -28,4 +28,8 @@ WITH batch AS (
     ON CONFLICT (feed_id) DO NOTHING
     RETURNING 1
 )
-SELECT batch.id, (SELECT count(*) FROM lease), (SELECT count(*) FROM moved) + (SELECT count(*) FROM made) FROM batch
+SELECT batch.id,
+       tickhub_require((SELECT count(*) FROM lease), 1, 'TH001', 'lease'),
+       tickhub_require((SELECT count(*) FROM moved) + (SELECT count(*) FROM made), (SELECT count(*) FROM move), 'TH002',
+                       'cursors')
+FROM batch

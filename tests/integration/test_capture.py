@@ -205,7 +205,7 @@ def test_a_cursor_moved_by_another_rolls_the_whole_batch_back() -> None:
         "GBPUSD": make_ticks([(0, 1.5, 1.6), (9, 1.5, 1.6)]),
     }
 
-    with pytest.raises(cursors.CursorMoved, match="1 of 2 cursors"):
+    with pytest.raises(cursors.CursorMoved, match="cursors: 1 rows touched, expected 2"):
         rig.poller.poll()
 
     assert Batch.objects.count() == 1

@@ -400,7 +400,7 @@ INSIDE = pytest.mark.parametrize(
     ("table", "statement"),
     [
         ("batch_payload", "FOR UPDATE OF b"),
-        ("tick", "COPY"),
+        ("tick", "INSERT INTO tick"),
         ("quality_finding", "INSERT INTO quality_finding"),
     ],
 )
