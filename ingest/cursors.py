@@ -13,8 +13,9 @@ class CursorMoved(TickhubError):
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """A feed's cursor as a poller knows it, in the terminal's clock."""
+    """A feed's cursor as a poller knows it, in the terminal's clock during an epoch."""
 
+    epoch_id: int
     last_msc: int
     taken: int
     version: int
@@ -35,7 +36,9 @@ class Move:
 def load(*, source_id: int) -> dict[int, Position]:
     """Return the positions of a source's feeds that have captured anything."""
     rows = Cursor.objects.filter(feed__source_id=source_id).order_by("feed_id")
-    return {row.feed_id: Position(row.last_msc, row.taken, row.version, row.last_batch_id) for row in rows}
+    return {
+        row.feed_id: Position(row.epoch_id, row.last_msc, row.taken, row.version, row.last_batch_id) for row in rows
+    }
 
 
 def as_columns(moves: list[Move]) -> dict[str, list[int] | list[int | None]]:

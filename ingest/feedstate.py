@@ -6,6 +6,7 @@ import numpy as np
 
 from ingest.cursors import Move, Position
 from ingest.tail import CONTEXT_TICKS, Reading, Tail
+from ingest.target import Target
 from tickhub.core import ticks as tick_arrays
 from tickhub.core.batch import Part
 from tickhub.core.digest import Digest
@@ -106,13 +107,18 @@ def cut(piece: Piece, size: int, *, now_msc: int) -> tuple[Piece, Piece]:
     )
 
 
-def part_of(piece: Piece, *, epoch_id: int, offset_ms: int, context: Ticks, hours: dict[int, Digest]) -> Part:
+def part_of(piece: Piece, target: Target, *, context: Ticks, hours: dict[int, Digest]) -> Part:
     """Describe a piece: counts, cursors and the digest of each UTC hour."""
-    position = piece.state.position
+    position, repeated = piece.state.position, target.repeated
+    if repeated and not is_any_within(piece.ticks["time_msc"], repeated.from_msc, repeated.to_msc):
+        repeated = None
+    skipped = target.skipped
+    if skipped and not is_any_within(piece.ticks["time_msc"], *skipped):
+        skipped = None
     return Part(
         feed_id=piece.state.feed_id,
-        epoch_id=epoch_id,
-        offset_ms=offset_ms,
+        epoch_id=target.epoch_id,
+        offset_ms=target.offset_ms,
         count=len(piece.ticks),
         context_count=len(context),
         cursor=(position.last_msc, position.taken) if position else None,
@@ -120,14 +126,23 @@ def part_of(piece: Piece, *, epoch_id: int, offset_ms: int, context: Ticks, hour
         hours=hours,
         missing=piece.missing,
         error=piece.state.error,
+        repeated=repeated,
+        skipped_from_msc=skipped[0] if skipped else None,
     )
 
 
+def is_any_within(times: Int64s, from_msc: int, to_msc: int) -> bool:
+    """Return whether any time lies in ``[from_msc, to_msc)``."""
+    return bool(((times >= from_msc) & (times < to_msc)).any())
+
+
 def move_of(piece: Piece, *, epoch_id: int) -> Move:
-    """Return the cursor's move for a piece."""
+    """Return the cursor's move for a piece; a feed without a cursor gets one in the epoch given."""
     last_msc, taken = piece.cursor_after
-    version = piece.state.position.version if piece.state.position else None
-    return Move(piece.state.feed_id, epoch_id, last_msc, taken, version)
+    position = piece.state.position
+    if position is None:
+        return Move(piece.state.feed_id, epoch_id, last_msc, taken, None)
+    return Move(piece.state.feed_id, position.epoch_id, last_msc, taken, position.version)
 
 
 def context_before(piece: Piece, sent: Ticks) -> Ticks:

@@ -179,11 +179,7 @@ def _to_utc(raw: bytes, parts: tuple[Part, ...], counts: list[int]) -> Ticks:
     ticks = tick_arrays.from_bytes(raw)
     if all(part.offset_ms == 0 for part in parts):
         return ticks
-    offsets = np.repeat(np.array([part.offset_ms for part in parts], dtype=np.int64), counts)
-    moved = ticks.copy()
-    moved["time_msc"] -= offsets
-    moved["time"] -= offsets // 1000
-    return tick_arrays.freeze(moved)
+    return tick_arrays.shift_each(ticks, -np.repeat([part.offset_ms for part in parts], counts))
 
 
 def _verify(batch: Batch) -> None:

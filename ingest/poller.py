@@ -2,15 +2,16 @@
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
-from ingest import cursors, feedstate, inbox, leases, queries, reading
+from ingest import cursors, epochview, feedstate, inbox, leases, queries, reading
 from ingest.cursors import Position
 from ingest.feedstate import FeedState, Piece
 from ingest.payloads import Payload
 from ingest.settle import Settler
-from ingest.sources.terminal import OpenSource
+from ingest.sources.terminal import OpenSource, Readable
 from ingest.tail import CONTEXT_TICKS, Reading, Tail
 from ingest.target import Options, Target
 from tickhub.core import batch as core_batch
@@ -51,11 +52,17 @@ class Poller:
         self.captured = 0
         # Cursors and tails have to be read before the next action: nothing is loaded yet, or one was broken off.
         self.is_stale = True
+        # Another has moved the cursors meanwhile: they are read again before the next poll.
+        self.is_outdated = False
         self.now_msc = 0
         self.read_at = clock.now()
         self.settled_msc = 0
         self.renewed_s = 0.0
-        self.settler = Settler(target=target, terminal=source.terminal, save=self.save)
+        # UTC; until this time the terminal was read, the repeated hour's second pass aside.
+        self.utc_msc = 0
+        self.seen_msc = 0
+        self.terminal = self._view()
+        self.settler = Settler(target=target, terminal=self.terminal, save=self.save)
 
     def load(self) -> None:
         """Read cursors and tails from the database, at start and after any error.
@@ -64,13 +71,28 @@ class Poller:
         """
         positions = cursors.load(source_id=self.target.source_id)
         self.states = [self._state(symbol, positions) for symbol in self.source.symbols]
+        self.terminal = self._view()
+        self.settler.terminal = self.terminal
+        own = [p.last_msc - self.target.offset_ms for p in positions.values() if p.epoch_id == self.target.epoch_id]
+        self.seen_msc = max([self.seen_msc, *own])
+        self.is_outdated = False
         # The first poll compares the whole tail again, and the hour before it is passed over soon after.
         self.settled_msc = 0
-        self.settler.restart(covered_msc=max((p.last_msc for p in positions.values()), default=None))
+        covered = [s.position.last_msc for s in self.states if s.position is not None]
+        self.settler.restart(covered_msc=max(covered, default=None))
+
+    def _view(self) -> Readable:
+        return epochview.of(
+            self.source.terminal, self.target, now_msc=lambda: self.utc_msc, seen_msc=lambda: self.seen_msc
+        )
 
     def _state(self, symbol: str, positions: dict[int, Position]) -> FeedState:
-        feed_id, begins_msc = self.target.feeds[symbol]
+        feed_id, _ = self.target.feeds[symbol]
+        begins_msc = self.target.begins_msc(symbol)
         position = positions.get(feed_id)
+        if position is not None and position.epoch_id != self.target.epoch_id:
+            # The clock was changed since the feed's last tick: its cursor starts anew at the switch.
+            position = replace(position, epoch_id=self.target.epoch_id, last_msc=begins_msc, taken=0)
         if position is None:
             tail = Tail(
                 captured=tick_arrays.empty(),
@@ -78,7 +100,7 @@ class Poller:
                 complete_from_msc=begins_msc // 1000 * 1000,
             )
             return FeedState(feed_id, symbol, begins_msc, None, tail)
-        start_msc = position.last_msc // 1000 * 1000 - TAIL_MS
+        start_msc = max(position.last_msc // 1000 * 1000 - TAIL_MS, self.target.epoch.wall_start_msc)
         captured = queries.captured_between(
             source_id=self.target.source_id,
             from_msc=start_msc - self.target.offset_ms,
@@ -108,7 +130,8 @@ class Poller:
             know of it, and :meth:`load` has to come before the next poll
         """
         started_s = clock.monotonic_s()
-        now_msc = self.source.begin_poll()
+        self.utc_msc = self.source.begin_poll()
+        now_msc = self.utc_msc + self.target.offset_ms
         is_settling = now_msc - self.settled_msc >= SETTLE_MS
         readings = [(state, self._read(state, is_settling=is_settling)) for state in self.states]
         self.read_at = clock.now()
@@ -125,7 +148,14 @@ class Poller:
             self.settled_msc = now_msc
         metrics.POLL_SECONDS.labels(self.target.name).observe(clock.monotonic_s() - started_s)
         self.now_msc = now_msc
+        if self.utc_msc < self.target.epoch.ends_msc:
+            self.seen_msc = self.utc_msc
         return saved
+
+    @property
+    def is_epoch_over(self) -> bool:
+        """Return whether the newest poll came after the switch to the clock's next epoch."""
+        return self.utc_msc >= self.target.epoch.ends_msc
 
     def _read(self, state: FeedState, *, is_settling: bool) -> Reading | None:
         """Read one symbol from the cursor's second, when settling from the tail's; None where the read failed."""
@@ -133,7 +163,7 @@ class Poller:
         expected = len(state.tail.rows) - state.tail.start_of(from_second)
         try:
             page = reading.read_forward(
-                self.source.terminal,
+                self.terminal,
                 state.symbol,
                 from_second=from_second,
                 count=self.options.page_ticks + expected,
@@ -145,7 +175,7 @@ class Poller:
         if len(ticks) == 0 and expected and not state.tail.is_gone[-expected:].all():
             # A terminal that shows nothing of what it showed before has lost the symbol, not its history.
             self._note_error(state, reading.ReadFailed(symbol=state.symbol, code=0, text="no row of those captured"))
-            self.source.terminal.symbol_select(state.symbol, True)
+            self.terminal.symbol_select(state.symbol, True)
             return None
         state.error, state.is_error_saved = None, False
         if len(ticks) and ticks["time_msc"][0] < state.begins_msc:
@@ -182,7 +212,7 @@ class Poller:
         return total
 
     def _save_batch(self, pieces: list[Piece], sent: dict[int, Ticks], now_msc: int) -> None:
-        offset_ms, epoch_id = self.target.offset_ms, self.target.epoch_id
+        offset_ms = self.target.offset_ms
         contexts = [feedstate.context_before(p, sent.get(p.state.feed_id, tick_arrays.empty())) for p in pieces]
         ticks = tick_arrays.join([piece.ticks for piece in pieces])
         times = ticks["time_msc"] - offset_ms
@@ -190,7 +220,7 @@ class Poller:
             ticks, [len(piece.ticks) for piece in pieces], times // clock.HOUR_MS, offset_ms=offset_ms
         )
         parts = tuple(
-            feedstate.part_of(piece, epoch_id=epoch_id, offset_ms=offset_ms, context=context, hours=own)
+            feedstate.part_of(piece, self.target, context=context, hours=own)
             for piece, context, own in zip(pieces, contexts, hours, strict=True)
         )
         capture = inbox.Capture(
@@ -208,7 +238,7 @@ class Poller:
         batch_id = inbox.save(
             capture,
             lease=self.lease,
-            moves=[feedstate.move_of(piece, epoch_id=epoch_id) for piece in pieces if len(piece.ticks)],
+            moves=[feedstate.move_of(piece, epoch_id=self.target.epoch_id) for piece in pieces if len(piece.ticks)],
             now=self.read_at,
             publish_again_ms=self.options.publish_again_ms,
         )
@@ -222,8 +252,10 @@ class Poller:
             state.is_error_saved = state.error is not None
             if len(piece.ticks) == 0:
                 continue
-            version = state.position.version + 1 if state.position else 1
-            state.position = Position(*piece.cursor_after, version, batch_id)
+            version, epoch_id = 1, self.target.epoch_id
+            if state.position is not None:
+                version, epoch_id = state.position.version + 1, state.position.epoch_id
+            state.position = Position(epoch_id, *piece.cursor_after, version, batch_id)
             sent[state.feed_id] = tick_arrays.join([sent.get(state.feed_id, tick_arrays.empty()), piece.ticks])[
                 -CONTEXT_TICKS:
             ]

@@ -56,11 +56,17 @@ def waiting_batches(*, source_id: int) -> frozenset[int]:
 
 
 def captured_between(
-    *, source_id: int, from_msc: int, to_msc: int, status: str | None = None, feed_id: int | None = None
+    *,
+    source_id: int,
+    from_msc: int,
+    to_msc: int,
+    status: str | None = None,
+    feed_id: int | None = None,
+    in_utc: bool = False,
 ) -> dict[int, Captured]:
     """Return what was captured of each feed of a source within ``[from_msc, to_msc)`` in UTC, from the batches' bytes.
 
-    The ticks are in the terminal's clock.
+    The ticks are in the terminal's clock, unless asked for in UTC.
 
     :raises PayloadGone: if the bytes of such a batch were dropped
     """
@@ -75,6 +81,7 @@ def captured_between(
             times = rows["time_msc"] - part.offset_ms
             inside = (times >= from_msc) & (times < to_msc)
             if inside.any():
+                rows = tick_arrays.shift(rows, -part.offset_ms) if in_utc else rows
                 found.setdefault(part.feed_id, []).append((rows[inside], numbers[inside]))
     return {feed_id: _in_key_order(pieces) for feed_id, pieces in found.items()}
 
@@ -149,6 +156,12 @@ def context_of(*, feed_id: int, batch_id: int, size: int) -> Ticks:
     return tick_arrays.empty()
 
 
+def reached_msc(*, source_id: int) -> int | None:
+    """Return the UTC millisecond of a source's newest cursor; None where nothing was captured."""
+    rows = Cursor.objects.filter(feed__source_id=source_id).order_by("pk")
+    return max((row.last_msc - reference.epoch_offset_ms(epoch_id=row.epoch_id) for row in rows), default=None)
+
+
 def watermark_msc(*, feed_id: int, source_id: int) -> int | None:
     """Return up to which UTC millisecond a feed is complete, as far as its batches go; None before its first tick.
 
@@ -161,5 +174,5 @@ def watermark_msc(*, feed_id: int, source_id: int) -> int | None:
     )["first"]
     if cursor is None:
         return None
-    reached = cursor.last_msc - reference.offset_ms(source_id=source_id)
+    reached = cursor.last_msc - reference.epoch_offset_ms(epoch_id=cursor.epoch_id)
     return reached if waiting is None else min(reached, waiting - 1)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ingest.sources.terminal import Terminal
+from ingest.sources.terminal import Readable
 from tickhub.core import ticks as tick_arrays
 from tickhub.core.errors import TickhubError
 from tickhub.core.ticks import TICK_DTYPE, Ticks
@@ -31,7 +31,7 @@ class Page:
     is_cut: bool
 
 
-def read_forward(terminal: Terminal, symbol: str, *, from_second: int, count: int) -> Page:
+def read_forward(terminal: Readable, symbol: str, *, from_second: int, count: int) -> Page:
     """Read at least one whole second, doubling the page while a single second fills it.
 
     :raises ReadFailed: if the terminal answers None, or hands out rows of another form
@@ -47,7 +47,7 @@ def read_forward(terminal: Terminal, symbol: str, *, from_second: int, count: in
         count *= 2
 
 
-def read_range(terminal: Terminal, symbol: str, *, from_second: int, to_second: int) -> Ticks:
+def read_range(terminal: Readable, symbol: str, *, from_second: int, to_second: int) -> Ticks:
     """Read the rows of whole seconds ``[from_second, to_second)``.
 
     :raises ReadFailed: if the terminal answers None, or hands out rows of another form
@@ -73,7 +73,7 @@ def _askable(second: int) -> int:
     return -1 if second == 0 else min(max(second, -_SECOND_MAX), _SECOND_MAX)
 
 
-def _check(terminal: Terminal, symbol: str, ticks: Ticks | None) -> Ticks:
+def _check(terminal: Readable, symbol: str, ticks: Ticks | None) -> Ticks:
     if ticks is None:
         code, text = terminal.last_error()
         raise ReadFailed(symbol=symbol, code=code, text=text)

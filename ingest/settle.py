@@ -15,7 +15,7 @@ import numpy as np
 
 from ingest import comparing, feedstate, queries, reading
 from ingest.feedstate import FeedState, Piece
-from ingest.sources.terminal import Terminal
+from ingest.sources.terminal import Readable
 from ingest.target import Target
 from tickhub.core import clock, digest, metrics
 from tickhub.core import ticks as tick_arrays
@@ -49,7 +49,7 @@ class Save(Protocol):
 class Settler:
     """Runs the passes of one source; times are in the terminal's clock."""
 
-    def __init__(self, *, target: Target, terminal: Terminal, save: Save) -> None:
+    def __init__(self, *, target: Target, terminal: Readable, save: Save) -> None:
         self.target = target
         self.terminal = terminal
         self.save = save
@@ -182,7 +182,7 @@ class Settler:
     def _slice(self, states: Sequence[FeedState], start: int, end: int, now_msc: int) -> int:
         captured = queries.captured_between(
             source_id=self.target.source_id,
-            from_msc=start * 1000 - self.target.offset_ms,
+            from_msc=max(start * 1000 - self.target.offset_ms, self.target.epoch.starts_msc),
             to_msc=end * 1000 - self.target.offset_ms,
         )
         found = [self._compare(state, start, end, captured) for state in states]

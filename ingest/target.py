@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 
+from tickhub.core.batch import Repeated
 from tickhub.core.ticks import BATCH_TICKS_MAX
+from tickhub.core.zones import Epoch, Epochs
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,10 +18,47 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The source as the database knows it: its feeds' ids and begins (terminal clock) by symbol."""
+    """The source as the database knows it, during one epoch of its clock.
+
+    ``feeds`` holds its feeds' ids and begins (UTC) by symbol, ``place`` the epoch's place among ``epochs``. ``unsure``
+    is the stretch of wall clock of a repeated hour whose first pass was not captured, if there is one.
+    """
 
     source_id: int
     name: str
-    epoch_id: int
-    offset_ms: int
+    epochs: Epochs
+    place: int
     feeds: dict[str, tuple[int, int]]
+    unsure: tuple[int, int] | None = None
+
+    @property
+    def epoch(self) -> Epoch:
+        """Return the epoch."""
+        return self.epochs.rows[self.place]
+
+    @property
+    def epoch_id(self) -> int:
+        """Return the epoch's id."""
+        return self.epoch.epoch_id
+
+    @property
+    def offset_ms(self) -> int:
+        """Return terminal clock minus UTC."""
+        return self.epoch.offset_ms
+
+    def begins_msc(self, symbol: str) -> int:
+        """Return where capture of a feed begins in this epoch, in the terminal's clock."""
+        return max(self.feeds[symbol][1], self.epoch.starts_msc) + self.offset_ms
+
+    @property
+    def skipped(self) -> tuple[int, int] | None:
+        """Return the stretch of wall clock ``[from, to)`` that the switch to the next epoch leaves out, if any."""
+        skipped_ms = self.epochs.skipped_ms(self.place)
+        ends_msc = self.epoch.ends_msc + self.offset_ms
+        return (ends_msc, ends_msc + skipped_ms) if skipped_ms else None
+
+    @property
+    def repeated(self) -> Repeated | None:
+        """Return what tells the judging which rows may be of either pass of a repeated hour."""
+        zone = self.epochs.repeated(self.place)
+        return None if zone is None else Repeated(*zone, *(self.unsure or (zone[0], zone[0])))

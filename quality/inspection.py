@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from quality.checks import neighbours, prices, times
+from quality.checks import clocks, neighbours, prices, times
 from tickhub.core import ticks as tick_arrays
-from tickhub.core.batch import Batch
+from tickhub.core.batch import Batch, Part
 from tickhub.core.clock import DAY_MS, LATEST_MSC
 from tickhub.core.errors import PermanentError
 from tickhub.core.flags import HOLD, Flag, FlagArray
@@ -66,6 +66,8 @@ def inspect(batch: Batch, *, facts: dict[int, FeedFacts], limits: Limits) -> Fla
         Flag.CROSSED: lambda: prices.crossed(new),
         Flag.LATE: lambda: batch.late,
         Flag.FUTURE: lambda: times.future(new, poll_msc=batch.poll_msc, tolerance_ms=limits.future_tolerance_ms),
+        Flag.AMBIGUOUS_TIME: lambda: _of_parts(batch, clocks.ambiguous_time),
+        Flag.NO_SUCH_TIME: lambda: _of_parts(batch, clocks.no_such_time),
         Flag.REPEAT: lambda: _new(view, neighbours.repeat(view.mixed, start=view.start)),
     }
     for flag, check in single.items():
@@ -102,6 +104,15 @@ def _mark(flags: FlagArray, flag: Flag, check: Callable[[], Mask], batch: Batch)
         raise CheckFailed(msg) from error
     if marks.any():
         flags[marks] |= int(flag)
+
+
+def _of_parts(batch: Batch, check: Callable[[Part, Int64s, Mask], Mask]) -> Mask:
+    """Apply a check that needs what its part says of the terminal's clock."""
+    marks = np.zeros(len(batch.ticks), dtype=bool)
+    for part, place, _ in batch.slices():
+        if part.repeated is not None or part.skipped_from_msc is not None:
+            marks[place] = check(part, batch.ticks["time_msc"][place] + part.offset_ms, batch.late[place])
+    return marks
 
 
 def _new(view: _View, per_mixed: Mask) -> Mask:

@@ -7,6 +7,8 @@ from ingest.poller import Poller
 from ingest.target import Options, Target
 from tests.builders import NOON_MSC
 from tests.terminals import HandWrittenSource, HandWrittenTerminal
+from tickhub.core import zones
+from tickhub.reference import queries as reference
 from tickhub.reference import sources
 from tickhub.reference.models import Feed
 from tickhub.reference.sources import Description, SymbolDescription
@@ -28,25 +30,27 @@ def make_rig(
 ) -> Rig:
     """Register a source whose feeds begin at noon UTC and load its poller."""
     terminal = HandWrittenTerminal()
-    source = HandWrittenSource(terminal, symbols, now_msc=NOON_MSC + offset_ms, offset_ms=offset_ms)
-    row, epoch = sources.register(
+    rule = zones.fixed(offset_ms)
+    source = HandWrittenSource(terminal, symbols, now_msc=NOON_MSC, clock=rule)
+    row = sources.register(
         Description(
             name=name,
             spec="hand:",
             scheme="hand",
             server_name="hand-written",
             is_replay=False,
-            offset_ms=offset_ms,
+            clock=rule,
             clock_evidence="set by the test",
-        )
+        ),
+        now_msc=NOON_MSC,
     )
     feeds = sources.register_feeds(source=row, symbols=[SymbolDescription(s, 5, True, NOON_MSC) for s in symbols])
     target = Target(
         source_id=row.pk,
         name=row.name,
-        epoch_id=epoch.pk,
-        offset_ms=offset_ms,
-        feeds={feed.symbol: (feed.pk, feed.begins_msc + offset_ms) for feed in feeds},
+        epochs=reference.epochs(source_id=row.pk),
+        place=0,
+        feeds={feed.symbol: (feed.pk, feed.begins_msc) for feed in feeds},
     )
     lease = leases.acquire(source_id=row.pk, holder="test", ttl_ms=ttl_ms)
     published: list[int] = []

@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ingest.sources.terminal import Terminal
+from tickhub.core import zones
 from tickhub.core.ticks import TICK_DTYPE, Ticks
+from tickhub.core.zones import ClockRule
 
 
 @dataclass
@@ -65,7 +67,7 @@ class HandWrittenTerminal:
 
 @dataclass
 class HandWrittenSource:
-    """A source over a hand-written terminal whose clock the test sets."""
+    """A source over a hand-written terminal; the test sets its time (UTC)."""
 
     terminal: Terminal
     symbols: tuple[str, ...]
@@ -73,7 +75,7 @@ class HandWrittenSource:
     server_name: str = "hand-written"
     is_replay: bool = False
     can_be_reread: bool = True
-    offset_ms: int = 0
+    clock: ClockRule = zones.UTC
     start_msc: int = 0
     notes: tuple[str, ...] = ()
 

@@ -5,15 +5,15 @@ import os
 import random
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import quote
 
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
-from django.db.models import Max
 
-from ingest import cursors, leases
-from ingest.models import Cursor
+from ingest import cursors, leases, queries
+from ingest.epochview import AHEAD_MS
+from ingest.pastepoch import PastEpoch
 from ingest.poller import Poller
 from ingest.sources import opening
 from ingest.sources import spec as specs
@@ -22,10 +22,12 @@ from ingest.sources.spec import ReplaySpec, SourceSpec
 from ingest.sources.terminal import OpenSource
 from ingest.target import Options, Target
 from tickhub import publishing
-from tickhub.core import clock
+from tickhub.core import clock, zones
 from tickhub.core.errors import TransientError
+from tickhub.core.zones import Epochs
+from tickhub.reference import queries as reference
 from tickhub.reference import sources
-from tickhub.reference.models import ClockEpoch, Source
+from tickhub.reference.models import Source
 from tickhub.reference.sources import Description, SymbolDescription
 
 logger = logging.getLogger(__name__)
@@ -44,9 +46,26 @@ class Ending:
 
     until_drained: bool = False
     for_s: float | None = None
+    # When capture began, of the monotonic clock.
+    started_s: float = 0.0
 
 
-def prepare(spec: SourceSpec, *, origin_msc: int | None) -> tuple[OpenSource, Target]:
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """A source as it stands in the database: its clock's epochs, and its feeds' ids and begins (UTC) by symbol."""
+
+    source_id: int
+    name: str
+    epochs: Epochs
+    feeds: dict[str, tuple[int, int]]
+
+    def target(self, place: int) -> Target:
+        """Return what a poller captures during one epoch."""
+        unsure = reference.unsure(epoch_id=self.epochs.rows[place].epoch_id)
+        return Target(self.source_id, self.name, self.epochs, place, self.feeds, unsure)
+
+
+def prepare(spec: SourceSpec, *, origin_msc: int | None) -> tuple[OpenSource, Registered]:
     """Open a source and register it with its clock, feeds and playback origin.
 
     :raises tickhub.core.errors.UsageError: if the source cannot be opened, or is known under another clock
@@ -54,20 +73,28 @@ def prepare(spec: SourceSpec, *, origin_msc: int | None) -> tuple[OpenSource, Ta
     """
     playback = _playback(spec, origin_msc)
     source = opening.open_source(spec, playback=playback)
-    row, epoch = sources.register(
+    row = sources.register(
         Description(
             name=spec.identity,
             spec=_portable(spec),
             scheme=spec.scheme,
             server_name=source.server_name,
             is_replay=source.is_replay,
-            offset_ms=source.offset_ms,
-            clock_evidence="configured" if spec.clock_offset_ms is not None else "UTC by definition of the scheme",
-        )
+            clock=source.clock,
+            clock_evidence=_evidence(spec, source),
+        ),
+        now_msc=clock.now_msc(),
     )
     if row.playback_origin_msc is None:
         sources.set_playback(source=row, origin_msc=playback.origin_msc, start_msc=source.start_msc)
-    return source, _target(spec, source, row, epoch)
+    return source, _registered(spec, source, row)
+
+
+def _evidence(spec: SourceSpec, source: OpenSource) -> str:
+    """Say how the clock is known."""
+    if spec.clock is None and source.clock == zones.UTC:
+        return "UTC by definition of the scheme"
+    return f"configured: {source.clock.text}"
 
 
 def _portable(spec: SourceSpec) -> str:
@@ -83,16 +110,17 @@ def _playback(spec: SourceSpec, origin_msc: int | None) -> Playback:
     row = Source.objects.filter(name=spec.identity).first()
     if row is None or row.playback_origin_msc is None:
         return Playback(origin_msc=origin_msc or clock.now_msc(), start_msc=None, reached_msc=None)
-    reached = Cursor.objects.filter(feed__source=row).aggregate(reached=Max("last_msc"))["reached"]
-    return Playback(origin_msc=row.playback_origin_msc, start_msc=row.playback_start_msc, reached_msc=reached)
+    return Playback(
+        origin_msc=row.playback_origin_msc,
+        start_msc=row.playback_start_msc,
+        reached_msc=queries.reached_msc(source_id=row.pk),
+    )
 
 
-def _target(spec: SourceSpec, source: OpenSource, row: Source, epoch: ClockEpoch) -> Target:
-    now_msc = source.begin_poll()
-    offset_ms = epoch.offset_ms
+def _registered(spec: SourceSpec, source: OpenSource, row: Source) -> Registered:
     described = []
     for symbol in source.symbols:
-        begins_msc = spec.begins_msc if spec.begins_msc is not None else source.begins_msc(symbol, now_msc) - offset_ms
+        begins_msc = spec.begins_msc if spec.begins_msc is not None else source.begins_msc(symbol, source.start_msc)
         described.append(
             SymbolDescription(
                 symbol=symbol,
@@ -102,12 +130,11 @@ def _target(spec: SourceSpec, source: OpenSource, row: Source, epoch: ClockEpoch
             )
         )
     feeds = sources.register_feeds(source=row, symbols=described)
-    return Target(
+    return Registered(
         source_id=row.pk,
         name=row.name,
-        epoch_id=epoch.pk,
-        offset_ms=offset_ms,
-        feeds={feed.symbol: (feed.pk, feed.begins_msc + offset_ms) for feed in feeds},
+        epochs=reference.epochs(source_id=row.pk),
+        feeds={feed.symbol: (feed.pk, feed.begins_msc) for feed in feeds},
     )
 
 
@@ -128,16 +155,58 @@ def run(
     opened = _open(spec, origin_msc, should_stop)
     if opened is None:
         return 0
-    source, target = opened
+    source, registered = opened
     for note in source.notes:
-        logger.warning("left out", extra={"source": target.name, "what": note})
-    lease = _acquire(target, should_stop)
+        logger.warning("left out", extra={"source": registered.name, "what": note})
+    lease = _acquire(registered, should_stop)
     if lease is None:
         return 0
     if lease.fence > 1:
         # Another poller may have gone on while this one waited: playback stands where that one left it.
-        source, target = prepare(spec, origin_msc=origin_msc)
-    poller = Poller(
+        source, registered = prepare(spec, origin_msc=origin_msc)
+    logger.info("polling", extra={"source": registered.name, "fence": lease.fence, "symbols": len(source.symbols)})
+    ending = replace(ending, started_s=clock.monotonic_s())
+    place, captured = _first_place(registered), 0
+    while True:
+        poller = _poller(source, registered.target(place), lease, publish)
+        is_over = _capture_epoch(poller, ending, should_stop)
+        captured += poller.captured
+        if not is_over:
+            break
+        _record_unsure(poller)
+        place += 1
+    leases.release(lease)
+    return captured
+
+
+def _first_place(registered: Registered) -> int:
+    """Return the place of the epoch that capture stands in: the newest of any cursor, else that of the first begin."""
+    ids = {position.epoch_id for position in cursors.load(source_id=registered.source_id).values()}
+    known = [place for place, row in enumerate(registered.epochs.rows) if row.epoch_id in ids]
+    if known:
+        return max(known)
+    return registered.epochs.place_at(min(begins_msc for _, begins_msc in registered.feeds.values()))
+
+
+def _record_unsure(poller: Poller) -> None:
+    """Record which part of an hour that the clock repeats was not read in its first pass."""
+    target = poller.target
+    zone = target.epochs.repeated(target.place + 1)
+    if zone is None:
+        return
+    following = target.epochs.rows[target.place + 1]
+    from_msc = max(poller.seen_msc + target.offset_ms + 1, zone[0])
+    to_msc = min(poller.utc_msc + following.offset_ms + AHEAD_MS, zone[1])
+    if from_msc < to_msc:
+        logger.warning(
+            "an hour that the clock repeats was not captured in its first pass",
+            extra={"source": target.name, "from_msc": from_msc, "to_msc": to_msc},
+        )
+        sources.record_unsure(epoch_id=following.epoch_id, from_msc=from_msc, to_msc=to_msc)
+
+
+def _poller(source: OpenSource, target: Target, lease: leases.Held, publish: Callable[[int], object] | None) -> Poller:
+    return Poller(
         source=source,
         target=target,
         lease=lease,
@@ -148,18 +217,21 @@ def run(
             publish_again_ms=settings.PUBLISH_AGAIN_MS,
         ),
     )
+
+
+def _capture_epoch(poller: Poller, ending: Ending, should_stop: Callable[[], bool]) -> bool:
+    """Capture until the epoch of the terminal's clock is over (True), or capture ends."""
+    past = PastEpoch(poller) if poller.target.place > 0 else None
     repeat(poller, lambda: 0, should_stop)
-    logger.info("polling", extra={"source": target.name, "fence": lease.fence, "symbols": len(source.symbols)})
-    _loop(poller, ending, should_stop)
+    _loop(poller, past, ending, should_stop)
     # Told to stop or not, what the terminal shows by now is captured before the poller ends.
-    repeat(poller, lambda: _finish(poller), _out_of_patience(should_stop))
-    leases.release(lease)
-    return poller.captured
+    repeat(poller, lambda: _finish(poller, past), _out_of_patience(should_stop))
+    return poller.is_epoch_over and not should_stop()
 
 
 def _open(
     spec: SourceSpec, origin_msc: int | None, should_stop: Callable[[], bool]
-) -> tuple[OpenSource, Target] | None:
+) -> tuple[OpenSource, Registered] | None:
     """Open the source, again and again while its terminal does not answer; None if told to stop meanwhile."""
     wait_s = _BACK_OFF_S[0]
     while True:
@@ -173,28 +245,29 @@ def _open(
         wait_s = min(wait_s * 2, _BACK_OFF_S[1])
 
 
-def _acquire(target: Target, should_stop: Callable[[], bool]) -> leases.Held | None:
+def _acquire(registered: Registered, should_stop: Callable[[], bool]) -> leases.Held | None:
     """Wait until the source's lease is free; None if told to stop meanwhile."""
     holder = f"{socket.gethostname()} pid {os.getpid()}"
     is_told = False
     while not should_stop():
         try:
-            return leases.acquire(source_id=target.source_id, holder=holder, ttl_ms=settings.LEASE_TTL_MS)
+            return leases.acquire(source_id=registered.source_id, holder=holder, ttl_ms=settings.LEASE_TTL_MS)
         except leases.LeaseHeld as error:
             if not is_told:
-                logger.info("waiting for the lease", extra={"source": target.name, "reason": str(error)})
+                logger.info("waiting for the lease", extra={"source": registered.name, "reason": str(error)})
             is_told = True
             clock.sleep(0.1)
     return None
 
 
-def _loop(poller: Poller, ending: Ending, should_stop: Callable[[], bool]) -> None:
-    started_s = clock.monotonic_s()
+def _loop(poller: Poller, past: PastEpoch | None, ending: Ending, should_stop: Callable[[], bool]) -> None:
     interval_s = poller.options.interval_ms / 1000
     while not should_stop():
         begun_s = clock.monotonic_s()
-        saved = repeat(poller, lambda: _poll(poller), should_stop)
-        if ending.for_s is not None and clock.monotonic_s() - started_s >= ending.for_s:
+        saved = repeat(poller, lambda: _poll(poller, past), should_stop)
+        if poller.is_epoch_over:
+            return
+        if ending.for_s is not None and clock.monotonic_s() - ending.started_s >= ending.for_s:
             return
         if saved == 0 and ending.until_drained and poller.source.is_exhausted() and not poller.has_errors:
             return
@@ -202,16 +275,24 @@ def _loop(poller: Poller, ending: Ending, should_stop: Callable[[], bool]) -> No
             clock.sleep(interval_s - (clock.monotonic_s() - begun_s))
 
 
-def _poll(poller: Poller) -> int:
+def _poll(poller: Poller, past: PastEpoch | None) -> int:
     """Poll once and, unless the poller is behind with the present, go one step on with the pass over the past."""
+    if poller.is_outdated:
+        poller.load()
     saved = poller.poll()
+    if past is not None:
+        saved += past.step()
     if saved >= _BUSY_TICKS and not poller.settler.is_overdue:
         return saved
-    return saved + poller.settler.step(poller.states, now_msc=poller.now_msc)
+    return saved if poller.is_outdated else saved + poller.settler.step(poller.states, now_msc=poller.now_msc)
 
 
-def _finish(poller: Poller) -> int:
+def _finish(poller: Poller, past: PastEpoch | None) -> int:
     saved = poller.poll()
+    if past is not None and past.is_watching:
+        saved += past.run()
+        if poller.is_outdated:
+            poller.load()
     return saved + poller.settler.run(poller.states, now_msc=poller.now_msc)
 
 

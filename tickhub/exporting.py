@@ -33,6 +33,7 @@ def export(*, feed: Feed, from_msc: int, to_msc: int, with_quarantined: bool, ou
 
 
 def _pieces(feed: Feed, from_msc: int, to_msc: int) -> Iterator[Ticks]:
-    offset_ms = reference.offset_ms(source_id=feed.source_id)
-    for stored in reader.read_pieces(feed_id=feed.pk, from_msc=from_msc, to_msc=to_msc):
-        yield tick_arrays.shift(stored.ticks, offset_ms)
+    epochs = reference.epochs(source_id=feed.source_id)
+    for epoch, low, high in epochs.within(from_msc, to_msc):
+        for stored in reader.read_pieces(feed_id=feed.pk, from_msc=low, to_msc=high):
+            yield tick_arrays.shift(stored.ticks, epoch.offset_ms)

@@ -13,18 +13,17 @@ import numpy as np
 import numpy.typing as npt
 from django.db import connection, transaction
 
-from ingest import comparing, inbox, queries, reading
-from ingest.models import Cursor
+from ingest import comparing, cursors, epochview, inbox, queries, reading
 from ingest.sources import opening
 from ingest.sources import spec as specs
-from ingest.sources.terminal import OpenSource
+from ingest.sources.terminal import OpenSource, Readable
+from ingest.target import Target
 from quality import queries as quality_queries
 from storage import reader
 from tickhub import ledger
 from tickhub.core import clock, digest
 from tickhub.core import ticks as tick_arrays
 from tickhub.core.clock import DAY_MS, HOUR_MS
-from tickhub.core.digest import Digest
 from tickhub.core.errors import PermanentError, UsageError
 from tickhub.core.ticks import Ticks
 from tickhub.ledger import FeedLedger, Hours
@@ -94,13 +93,12 @@ def reconcile(scope: Scope, *, progress: Callable[[str], None] = lambda _: None)
 
 @dataclass(frozen=True, slots=True)
 class _Snapshot:
-    """One source as of one moment: cursors in the terminal's clock, the batches that were stored or failed by then."""
+    """One source as of one moment: cursors in UTC, the batches that were stored or failed by then."""
 
     ledgers: dict[int, FeedLedger]
     cursors: dict[int, int]
     first_waiting_msc: int | None
     flagged: int
-    offset_ms: int
     newest_batch: int
     waiting_batches: frozenset[int]
 
@@ -115,13 +113,13 @@ def _snapshot(source: Source, feeds: list[Feed]) -> _Snapshot:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         # Adding up a long history is no runaway statement.
         cursor.execute("SET LOCAL statement_timeout = 0")
-        rows = Cursor.objects.filter(feed__source=source).order_by("pk")
+        positions = cursors.load(source_id=source.pk)
+        offsets = {row.epoch_id: row.offset_ms for row in reference.epochs(source_id=source.pk).rows}
         return _Snapshot(
             ledgers=ledger.of_source(source.pk),
-            cursors={row.feed_id: row.last_msc for row in rows},
+            cursors={feed_id: p.last_msc - offsets[p.epoch_id] for feed_id, p in positions.items()},
             first_waiting_msc=inbox.first_waiting_msc(source_id=source.pk),
             flagged=ledger.flagged(source.pk, [feed.pk for feed in feeds]),
-            offset_ms=reference.offset_ms(source_id=source.pk),
             newest_batch=queries.newest_batch(),
             waiting_batches=queries.waiting_batches(source_id=source.pk),
         )
@@ -130,17 +128,19 @@ def _snapshot(source: Source, feeds: list[Feed]) -> _Snapshot:
 def _source(source: Source, feeds: list[Feed], scope: Scope, report: Report) -> None:
     # The moment is fixed first: what the source shows of it, it goes on showing.
     snapshot = _snapshot(source, feeds)
-    opened = _open(source, max(snapshot.cursors.values(), default=None), report)
+    reached_msc = max(snapshot.cursors.values(), default=None)
+    opened = _open(source, reached_msc, report)
+    shown = None if opened is None or reached_msc is None else _Shown(source, feeds, opened, reached_msc)
     report.flagged += snapshot.flagged
     for feed in feeds:
         if feed.pk not in snapshot.cursors:
             continue
-        watermark_msc = snapshot.cursors[feed.pk] - snapshot.offset_ms
+        watermark_msc = snapshot.cursors[feed.pk]
         if snapshot.first_waiting_msc is not None:
             watermark_msc = min(watermark_msc, snapshot.first_waiting_msc - 1)
         period = (max(feed.begins_msc, scope.from_msc), min(watermark_msc + 1, scope.to_msc))
         own = snapshot.ledgers.get(feed.pk, FeedLedger())
-        _Check(source, feed, own, opened, snapshot, period, scope, report).run()
+        _Check(source, feed, own, shown, snapshot, period, scope, report).run()
 
 
 def _open(source: Source, reached_msc: int | None, report: Report) -> OpenSource | None:
@@ -167,15 +167,11 @@ class _Check:
     source: Source
     feed: Feed
     own: FeedLedger
-    opened: OpenSource | None
+    shown: "_Shown | None"
     snapshot: _Snapshot
     period: tuple[int, int]
     scope: Scope
     report: Report
-
-    @property
-    def offset_ms(self) -> int:
-        return self.snapshot.offset_ms
 
     def run(self) -> None:
         own, report = self.own, self.report
@@ -195,13 +191,13 @@ class _Check:
         if self.scope.is_deep:
             kept = self._read_kept()
             self._compare_hours("table, quarantine and failed bytes", claimed, kept)
-        if self.opened is None:
+        if self.shown is None:
             return
         if self.scope.deadline_s is not None and clock.monotonic_s() > self.scope.deadline_s:
             self._give_up("not compared with the source: no time was left")
             return
         try:
-            self._check_source(kept)
+            self._check_source(kept, self.shown)
         except (reading.ReadFailed, PermanentError) as error:
             self._give_up(str(error))
 
@@ -245,18 +241,23 @@ class _Check:
         return piece.ticks[self.snapshot.holds(piece.batch_id)]
 
     def _held(self, from_msc: int, to_msc: int) -> Ticks:
-        held, batch_ids = quality_queries.held(feed_id=self.feed.pk, from_msc=from_msc, to_msc=to_msc)
-        return tick_arrays.shift(held[self.snapshot.holds(batch_ids)], -self.offset_ms)
+        held, batch_ids = quality_queries.held(feed_id=self.feed.pk, from_msc=from_msc, to_msc=to_msc, in_utc=True)
+        return held[self.snapshot.holds(batch_ids)]
 
     def _failed(self, from_msc: int, to_msc: int) -> Ticks:
         found = queries.captured_between(
-            source_id=self.source.pk, from_msc=from_msc, to_msc=to_msc, status="FAILED", feed_id=self.feed.pk
+            source_id=self.source.pk,
+            from_msc=from_msc,
+            to_msc=to_msc,
+            status="FAILED",
+            feed_id=self.feed.pk,
+            in_utc=True,
         ).get(self.feed.pk)
-        return tick_arrays.shift(found.ticks, -self.offset_ms) if found else tick_arrays.empty()
+        return found.ticks if found else tick_arrays.empty()
 
-    def _check_source(self, kept: Hours) -> None:
+    def _check_source(self, kept: Hours, source: "_Shown") -> None:
         """Compare the source's own hours with what is kept; an hour that differs is compared tick by tick."""
-        shown = self._shown_hours()
+        shown = source.hours(self.feed.symbol, *self.period)
         low, high = self.period
         for hour in sorted(shown.keys() | kept.keys()):
             start, end = max(hour * HOUR_MS, low), min((hour + 1) * HOUR_MS, high)
@@ -264,10 +265,10 @@ class _Check:
             left, right = shown.get(hour, digest.ZERO), kept.get(hour, digest.ZERO)
             if start >= end or left == right:
                 continue
-            self._compare_ticks(start, end, left, right, is_whole=is_whole)
+            ticks = source.between(self.feed.symbol, start, end)
+            self._compare_ticks(ticks, start, end, is_exact=left == right or not is_whole)
 
-    def _compare_ticks(self, start: int, end: int, left: Digest, right: Digest, *, is_whole: bool) -> None:
-        shown = self._shown(start, end)
+    def _compare_ticks(self, shown: Ticks, start: int, end: int, *, is_exact: bool) -> None:
         kept = np.concatenate(
             [
                 self._stored(start, end),
@@ -284,28 +285,62 @@ class _Check:
             self.report.differences.append(
                 f"{self.feed} {clock.iso(start)}: {lost} lost, {twice} stored twice or not of the source"
             )
-        elif is_whole and left != right:
+        elif not is_exact:
             self.report.differences.append(f"{self.feed} {clock.iso(start)}: the stations' rows differ from the data")
 
-    def _shown_hours(self) -> Hours:
+
+class _Shown:
+    """What a source shows, in UTC: each epoch of its clock as capture is shown it."""
+
+    def __init__(self, source: Source, feeds: list[Feed], opened: OpenSource, reached_msc: int) -> None:
+        self._epochs = reference.epochs(source_id=source.pk)
+        self._source = source
+        self._feeds = {feed.symbol: (feed.pk, feed.begins_msc) for feed in feeds}
+        self._opened = opened
+        self._reached_msc = reached_msc
+        self._views: dict[int, Readable] = {}
+
+    def hours(self, symbol: str, start: int, end: int) -> Hours:
+        """Return the digest of each UTC hour of ``[start, end)``, read day by day."""
         found: Hours = {}
-        start, end = self.period
         while start < end:
             stop = min((start // DAY_MS + 1) * DAY_MS, end)
-            ticks = self._shown(start, stop)
+            ticks = self.between(symbol, start, stop)
             found |= digest.by_key(ticks, ticks["time_msc"] // HOUR_MS)
             start = stop
         return found
 
-    def _shown(self, start: int, end: int) -> Ticks:
-        """Return what the source shows of ``[start, end)`` in UTC."""
-        if self.opened is None:
-            return tick_arrays.empty()
-        ticks = reading.read_range(
-            self.opened.terminal,
-            self.feed.symbol,
-            from_second=(start + self.offset_ms) // 1000,
-            to_second=-(-(end + self.offset_ms) // 1000),
-        )
-        ticks = tick_arrays.shift(ticks, -self.offset_ms)
-        return ticks[(ticks["time_msc"] >= start) & (ticks["time_msc"] < end)]
+    def between(self, symbol: str, start: int, end: int) -> Ticks:
+        """Return the ticks of ``[start, end)``, each epoch's in order."""
+        pieces = [tick_arrays.empty()]
+        for place, low, high in self._shares(start, end):
+            offset_ms = self._epochs.rows[place].offset_ms
+            ticks = reading.read_range(
+                self._view(place),
+                symbol,
+                from_second=(low + offset_ms) // 1000,
+                to_second=-(-(high + offset_ms) // 1000),
+            )
+            ticks = tick_arrays.shift(ticks, -offset_ms)
+            pieces.append(ticks[(ticks["time_msc"] >= low) & (ticks["time_msc"] < high)])
+        return np.concatenate(pieces)
+
+    def _shares(self, start: int, end: int) -> list[tuple[int, int, int]]:
+        """Cut a period into epochs (by place); rows of an hour that a clock leaves out stand behind the epoch's end."""
+        shares = []
+        for place, row in enumerate(self._epochs.rows):
+            low, high = max(start, row.starts_msc), min(end, row.ends_msc + self._epochs.skipped_ms(place))
+            if low < high:
+                shares.append((place, low, high))
+        return shares
+
+    def _view(self, place: int) -> Readable:
+        if place not in self._views:
+            target = Target(self._source.pk, self._source.name, self._epochs, place, self._feeds)
+            self._views[place] = epochview.of(
+                self._opened.terminal,
+                target,
+                now_msc=lambda: self._reached_msc,
+                seen_msc=lambda: self._reached_msc,
+            )
+        return self._views[place]

@@ -13,20 +13,22 @@ from ingest.sources.constants import Constants
 from ingest.sources.session import Session, TerminalUnavailable
 from ingest.sources.spec import Mt5Spec
 from ingest.sources.terminal import Connectable, Terminal
+from tickhub.core import zones
 from tickhub.core.errors import UsageError
+from tickhub.core.zones import ClockRule
 
 SOURCES_FILE = "TICKHUB_SOURCES_FILE"
 
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """One terminal of the sources file. ``offset_ms`` is its clock minus UTC."""
+    """One terminal of the sources file."""
 
     path: str
     login: int
     password: str
     server: str
-    offset_ms: int
+    clock: ClockRule
     symbols: tuple[str, ...]
 
     def __repr__(self) -> str:
@@ -52,9 +54,9 @@ class Mt5Source:
         self.terminal: Terminal = terminal
         self.symbols = description.symbols
         self.server_name = description.server
-        self.offset_ms = description.offset_ms
+        self.clock = description.clock
         self._host_now_msc = host_now_msc
-        self._begins_msc = None if spec.begins_msc is None else spec.begins_msc + self.offset_ms
+        self._begins_msc = spec.begins_msc
         self._session = Session(
             terminal,
             label=spec.text,
@@ -97,7 +99,7 @@ class Mt5Source:
         return bool(self._is_quoted[symbol])
 
     def _now_msc(self) -> int:
-        return self._host_now_msc() + self.offset_ms
+        return self._host_now_msc()
 
     def _info(self, symbol: str) -> Any:  # Any: SymbolInfo has no static type
         info = self.terminal.symbol_info(symbol)
@@ -148,7 +150,7 @@ def describe(spec: Mt5Spec, sources_file: str | None) -> Description:
         login=_value(table, "login", int, where),
         password=password,
         server=_value(table, "server", str, where),
-        offset_ms=_offset(spec, table, where),
+        clock=_clock(spec, table, where),
         symbols=_symbols(_value(table, "symbols", list, where), where),
     )
 
@@ -160,13 +162,13 @@ def _value(table: dict[str, Any], key: str, kind: type, where: str) -> Any:  # A
     return value
 
 
-def _offset(spec: Mt5Spec, table: dict[str, Any], where: str) -> int:  # Any: TOML
-    """Return the terminal's offset; one of SPEC and sources file has to tell it, none is guessed."""
-    if spec.clock_offset_ms is not None:
-        return spec.clock_offset_ms
+def _clock(spec: Mt5Spec, table: dict[str, Any], where: str) -> ClockRule:  # Any: TOML
+    """Return the terminal's clock; one of SPEC and sources file has to tell it, none is guessed."""
+    if spec.clock is not None:
+        return spec.clock
     text = _value(table, "clock", str, where)
     try:
-        return specs.read_offset(text)
+        return zones.parse(text)
     except ValueError as error:
         raise UsageError(f"{where}: clock {text}: {error}") from None
 

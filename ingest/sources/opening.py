@@ -18,11 +18,14 @@ from ingest.sources.simulator import Listing, SimulatedTerminal
 from ingest.sources.spec import Mt5Spec, ReplaySpec, SimSpec, SourceSpec
 from ingest.sources.tape import GeneratedTape, RecordingTape
 from ingest.sources.terminal import OpenSource, Terminal
-from tickhub.core import clock
+from tickhub.core import clock, zones
 from tickhub.core.errors import UsageError
+from tickhub.core.zones import ClockRule, Epochs
 
 __all__ = ["Playback", "SimulatedSource", "open_for_rereading", "open_source"]
 
+# Epochs of a simulated terminal's clock reach so far into the future.
+_AHEAD_MS = 730 * clock.DAY_MS
 SIM_SERVER = "Simulated-Demo"
 REPLAY_SERVER = "Recording"
 
@@ -47,10 +50,10 @@ class SimulatedSource:
         self.symbols = tuple(listings)
         self.server_name = server_name
         self.is_replay = spec.scheme == ReplaySpec.scheme
-        self.offset_ms = spec.clock_offset_ms or 0
+        self.clock = _clock(spec)
         self.start_msc = start_msc
         self.notes = tuple(notes)
-        self._begins_msc = None if spec.begins_msc is None else spec.begins_msc + self.offset_ms
+        self._begins_msc = spec.begins_msc
         self._listings = listings
         self._clock = playback_clock
         self._session = Session(self.simulated, label=spec.text, symbols=self.symbols, server=server_name)
@@ -103,7 +106,7 @@ def open_for_rereading(
 ) -> OpenSource:
     """Open a source whose history is only compared: a recording shows all its rows, a market those up to now.
 
-    With ``reached_msc``, the latest terminal time captured, a recording shows what it had shown by then: late rows
+    With ``reached_msc``, the latest time captured (UTC), a recording shows what it had shown by then: late rows
     that a playback has not come to yet are no loss.
 
     :raises UsageError: if it cannot be opened, or its history cannot be read by a second process
@@ -124,11 +127,21 @@ def open_for_rereading(
     raise UsageError(f"source {spec.text}: its history cannot be read by a second process")
 
 
+def _clock(spec: SourceSpec) -> ClockRule:
+    """Return the clock of a simulated terminal, which is UTC unless the SPEC says otherwise."""
+    return spec.clock or zones.UTC
+
+
+def _epochs(spec: SourceSpec) -> Epochs:
+    return zones.epochs_from(_clock(spec), to_msc=clock.now_msc() + _AHEAD_MS)
+
+
 def _open_sim(spec: SimSpec, host_now_msc: Callable[[], int]) -> SimulatedSource:
     markets = [Market(symbol=symbol, symbols=spec.symbols, rate=spec.rate, seed=spec.seed) for symbol in spec.symbols]
-    host_clock = HostClock(offset_ms=spec.clock_offset_ms or 0, host_now_msc=host_now_msc)
+    host_clock = HostClock(host_now_msc=host_now_msc)
+    epochs = _epochs(spec)
     return SimulatedSource(
-        {m.symbol: Listing(GeneratedTape(m), digits=m.style.digits) for m in markets},
+        {m.symbol: Listing(GeneratedTape(m, epochs), digits=m.style.digits) for m in markets},
         playback_clock=host_clock,
         spec=spec,
         server_name=SIM_SERVER,
@@ -139,13 +152,17 @@ def _open_sim(spec: SimSpec, host_now_msc: Callable[[], int]) -> SimulatedSource
 def _open_replay(spec: ReplaySpec, *, playback: Playback, host_now_msc: Callable[[], int]) -> SimulatedSource:
     listings, notes = _listings(spec)
     start_msc = playback.start_msc
-    if start_msc is None and spec.start_msc is not None:
-        start_msc = spec.start_msc + (spec.clock_offset_ms or 0)
+    if start_msc is None:
+        start_msc = spec.start_msc
     first_msc = min(tape.first_msc for tape in _tapes(listings))
     playback_clock: PlaybackClock
     if spec.speed is None:
         shown = [msc for msc in (start_msc, playback.reached_msc) if msc is not None]
-        playback_clock = RevealClock([tape.shown_at for tape in _tapes(listings)], reached_msc=max(shown, default=None))
+        playback_clock = RevealClock(
+            [tape.shown_at for tape in _tapes(listings)],
+            reached_msc=max(shown, default=None),
+            stops=[row.starts_msc for row in _epochs(spec).rows[1:]],
+        )
     else:
         playback_clock = TimedClock(
             origin_msc=playback.origin_msc,
@@ -176,9 +193,10 @@ def _listings(spec: ReplaySpec) -> tuple[dict[str, Listing], list[str]]:
         recordings, skipped = recording.load_folder(spec.path)
     else:
         recordings = [recording.load(spec.path, spec.symbol)]
+    epochs = _epochs(spec)
     listings = {
         loaded.symbol: Listing(
-            RecordingTape(loaded.ticks), recording.digits(loaded.ticks), recording.is_quoted(loaded.ticks)
+            RecordingTape(loaded.ticks, epochs), recording.digits(loaded.ticks), recording.is_quoted(loaded.ticks)
         )
         for loaded in recordings
     }

@@ -1,4 +1,4 @@
-"""Playback clocks: what time a simulated terminal shows, in milliseconds of the terminal's clock."""
+"""Playback clocks: what time it is for a simulated terminal, in UTC milliseconds."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ REVEAL_TICKS = 32_768
 class Playback:
     """Where playback stands, so that a restart continues.
 
-    ``origin_msc`` is the host's UTC instant at which playback began. ``start_msc`` is the terminal's time shown at
-    it, None for ``start=`` or the earliest row. ``reached_msc`` is the latest terminal time captured so far: at
+    All times are UTC. ``origin_msc`` is the host's instant at which playback began. ``start_msc`` is the time shown at
+    it, None for ``start=`` or the earliest row. ``reached_msc`` is the latest tick captured so far: at
     ``speed=max`` everything visible at it is visible at once; None where nothing was shown yet.
     """
 
@@ -35,16 +35,15 @@ class PlaybackClock(Protocol):
 
 
 class HostClock:
-    """The host's time under the terminal's offset."""
+    """The host's time."""
 
-    def __init__(self, *, offset_ms: int, host_now_msc: Callable[[], int]) -> None:
-        self._offset_ms = offset_ms
+    def __init__(self, *, host_now_msc: Callable[[], int]) -> None:
         self._host_now_msc = host_now_msc
-        self.now_msc = host_now_msc() + offset_ms
+        self.now_msc = host_now_msc()
 
     def advance(self) -> None:
         """Read the host's clock; where that was set back, wait for it: a terminal takes no tick back."""
-        self.now_msc = max(self.now_msc, self._host_now_msc() + self._offset_ms)
+        self.now_msc = max(self.now_msc, self._host_now_msc())
 
 
 class TimedClock:
@@ -69,15 +68,22 @@ class RevealClock:
     """Shows a bounded number of further rows with each poll; it stands at the newest row shown.
 
     A millisecond is shown whole, however many rows it holds. ``shown_at`` holds, for each tape, when its rows become
-    visible, never falling. Everything visible at ``reached_msc`` is shown from the start, else nothing.
+    visible, never falling. Everything visible at ``reached_msc`` is shown from the start, else nothing. It stands still
+    just before each of ``stops``, the switches of the terminal's clock, as a terminal that is polled all the time.
     """
 
     def __init__(
-        self, shown_at: Sequence[Int64s], *, reached_msc: int | None, reveal_ticks: int = REVEAL_TICKS
+        self,
+        shown_at: Sequence[Int64s],
+        *,
+        reached_msc: int | None,
+        reveal_ticks: int = REVEAL_TICKS,
+        stops: Sequence[int] = (),
     ) -> None:
         # Sorted runs: the stable sort merges them.
         self._shown_at = shown_at[0] if len(shown_at) == 1 else np.sort(np.concatenate(shown_at), kind="stable")
         self._reveal_ticks = reveal_ticks
+        self._stops = tuple(stops)
         self.now_msc = int(self._shown_at[0]) - 1 if reached_msc is None else reached_msc
 
     def advance(self) -> None:
@@ -90,7 +96,9 @@ class RevealClock:
             # The last millisecond that fits whole, else the first one whole.
             end = int(np.searchsorted(self._shown_at, self._shown_at[end], side="left"))
         newest = max(min(end, len(self._shown_at)) - 1, shown)
-        self.now_msc = int(self._shown_at[newest])
+        next_msc = int(self._shown_at[newest])
+        before = [stop - 1 for stop in self._stops if self.now_msc < stop - 1 < next_msc]
+        self.now_msc = min(before, default=next_msc)
 
 
 class StandingClock:

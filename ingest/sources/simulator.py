@@ -17,6 +17,7 @@ from ingest.sources.constants import Constants
 from ingest.sources.structs import StructSequence
 from ingest.sources.tape import Tape
 from tickhub.core import ticks as tick_arrays
+from tickhub.core import zones
 from tickhub.core.ticks import Ticks
 
 _T = TypeVar("_T")
@@ -41,7 +42,7 @@ class CallFailed(Exception):
 
 @dataclass(slots=True)
 class Faults:
-    """Switches for tests. Times are in the terminal's clock.
+    """Switches for tests. Times are UTC.
 
     ``fail`` maps a function's name to the errors of its next calls; ``before_call`` runs first in every call and may
     block, as a hung terminal does; ``frozen_msc`` is when the link to the broker broke: nothing newer is shown.
@@ -67,7 +68,7 @@ class Listing:
 
 
 class SimulatedTerminal(Constants):
-    """A terminal whose clock is ``now_msc``. Not connected until ``initialize``, as the real module."""
+    """A terminal at the time ``now_msc`` tells, in UTC. Not connected until ``initialize``, as the real module."""
 
     def __init__(
         self,
@@ -253,7 +254,7 @@ class SimulatedTerminal(Constants):
                 count = min(count, self.faults.page_limit)
             if flags == Constants.COPY_TICKS_ALL:
                 return self._history(name, lambda tape, now: tape.forward(from_s * 1000, count, now))
-            ticks = self._history(name, lambda tape, now: tape.between(from_s * 1000, now, now))
+            ticks = self._history(name, lambda tape, now: tape.between(from_s * 1000, zones.LATEST_MSC, now))
             return _only(ticks, flags)[:count].copy()
 
         return self._call("copy_ticks_from", read, None)

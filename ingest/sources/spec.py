@@ -8,29 +8,26 @@ from pathlib import Path
 from typing import ClassVar, TypeVar
 from urllib.parse import quote, unquote
 
-from tickhub.core import clock
+from tickhub.core import clock, zones
 from tickhub.core.errors import UsageError
+from tickhub.core.zones import ClockRule
 
 SYMBOL_CHARS_MAX = 30
 NAME_CHARS_MAX = 200
 RATE_MAX = 1_000_000.0
 DEFAULT_SYMBOLS = ("EURUSD", "GBPUSD", "USDJPY", "XAUUSD")
-_OFFSET_MS_MAX = 15 * clock.HOUR_MS
-_OFFSET = re.compile(r"(?:UTC|GMT)?([+-])(\d{1,2})(?::?(\d{2}))?h?", re.ASCII)
-# Letters with a slash, or a bare word: what a time zone of the IANA database looks like.
-_ZONE = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(?:/[A-Za-z0-9_+-]+)*", re.ASCII)
 
 _T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
 class SourceSpec:
-    """What every SPEC can say. ``begins_msc`` (``from=``) is UTC; ``clock_offset_ms`` is None where not given."""
+    """What every SPEC can say. ``begins_msc`` (``from=``) is UTC; ``clock`` is None where not given."""
 
     scheme: ClassVar[str]
     text: str
     name: str | None
-    clock_offset_ms: int | None
+    clock: ClockRule | None
     begins_msc: int | None
 
     @property
@@ -123,10 +120,14 @@ class _Parameters:
         except ValueError as error:
             raise self.error(f"{key}={value}: {error}") from None
 
-    def common(self) -> tuple[str | None, int | None, int | None]:
+    def common(self) -> tuple[str | None, ClockRule | None, int | None]:
         """Take what every scheme knows: name, clock, from."""
         name = self.take("name", _name)
-        return name, self.take("clock", read_offset), self.take("from", lambda v: clock.parse(unquote(v)))
+        return (
+            name,
+            self.take("clock", lambda value: zones.parse(unquote(value))),
+            self.take("from", lambda v: clock.parse(unquote(v))),
+        )
 
     def refuse_rest(self, scheme: str) -> None:
         if self.values:
@@ -201,26 +202,6 @@ _SCHEMES: dict[str, Callable[[_Parameters, str], SourceSpec]] = {
     "replay": _replay,
     "agent": _agent,
 }
-
-
-def read_offset(text: str) -> int:
-    """Read ``UTC``, ``+03:00``, ``UTC+3`` or ``-5h`` as terminal clock minus UTC in milliseconds.
-
-    :raises ValueError: if it is no fixed offset, or further than 15 hours from UTC
-    """
-    text = unquote(text)
-    if text in ("UTC", "GMT", "Z"):
-        return 0
-    match = _OFFSET.fullmatch(text)
-    if match is None:
-        if _ZONE.fullmatch(text):
-            raise ValueError("time zones are not supported yet, give a fixed offset such as +03:00")
-        raise ValueError("expected UTC or a fixed offset such as +03:00")
-    minutes = int(match[3] or 0)
-    offset_ms = int(match[2]) * clock.HOUR_MS + minutes * 60 * clock.SECOND_MS
-    if minutes > 59 or offset_ms > _OFFSET_MS_MAX:
-        raise ValueError("no clock is further than 15 hours from UTC")
-    return -offset_ms if match[1] == "-" else offset_ms
 
 
 def read_symbol(text: str) -> str:

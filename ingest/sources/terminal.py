@@ -3,32 +3,15 @@
 from typing import Any, Protocol
 
 from tickhub.core.ticks import Ticks
+from tickhub.core.zones import ClockRule
 
 
-class Terminal(Protocol):
-    """The part of the MetaTrader5 module that capture uses; that module itself fits it.
-
-    Nothing raises. None or False is a failure, told by ``last_error``, which every call overwrites; an empty array
-    is success. Dates are whole seconds of the terminal's clock since 1970. What the struct-sequences hold has no
-    static type, hence Any.
-    """
+class Readable(Protocol):
+    """What reading ticks needs. Fails as :class:`Terminal` does."""
 
     COPY_TICKS_ALL: int
-    COPY_TICKS_INFO: int
-    COPY_TICKS_TRADE: int
-    RES_S_OK: int
-
-    def shutdown(self) -> None: ...
 
     def last_error(self) -> tuple[int, str]: ...
-
-    def terminal_info(self) -> Any | None: ...  # Any: TerminalInfo
-
-    def account_info(self) -> Any | None: ...  # Any: AccountInfo
-
-    def symbol_info(self, symbol: str, /) -> Any | None: ...  # Any: SymbolInfo
-
-    def symbol_info_tick(self, symbol: str, /) -> Any | None: ...  # Any: Tick
 
     def symbol_select(self, symbol: str, enable: bool = True, /) -> bool: ...
 
@@ -39,6 +22,29 @@ class Terminal(Protocol):
         """Return the ticks between two seconds, both ends inclusive, shape (n,), TICK_DTYPE."""
 
 
+class Terminal(Readable, Protocol):
+    """The part of the MetaTrader5 module that capture uses; that module itself fits it.
+
+    Nothing raises. None or False is a failure, told by ``last_error``, which every call overwrites; an empty array
+    is success. Dates are whole seconds of the terminal's clock since 1970. What the struct-sequences hold has no
+    static type, hence Any.
+    """
+
+    COPY_TICKS_INFO: int
+    COPY_TICKS_TRADE: int
+    RES_S_OK: int
+
+    def shutdown(self) -> None: ...
+
+    def terminal_info(self) -> Any | None: ...  # Any: TerminalInfo
+
+    def account_info(self) -> Any | None: ...  # Any: AccountInfo
+
+    def symbol_info(self, symbol: str, /) -> Any | None: ...  # Any: SymbolInfo
+
+    def symbol_info_tick(self, symbol: str, /) -> Any | None: ...  # Any: Tick
+
+
 class Connectable(Terminal, Protocol):
     """A terminal that can be connected: what a session needs beside reading."""
 
@@ -46,7 +52,7 @@ class Connectable(Terminal, Protocol):
 
 
 class OpenSource(Protocol):
-    """An opened source. Times are in the terminal's clock, in milliseconds."""
+    """An opened source. Its own times are UTC, in milliseconds; what its terminal shows is in the terminal's clock."""
 
     terminal: Terminal
     # In an order that is the same after a restart.
@@ -55,15 +61,15 @@ class OpenSource(Protocol):
     is_replay: bool
     # Another process can read the same history (sim, replay).
     can_be_reread: bool
-    # Terminal clock minus UTC.
-    offset_ms: int
-    # The instant shown at the playback origin (replay), else the terminal's clock at opening.
+    # The rule of the terminal's clock.
+    clock: ClockRule
+    # The instant shown at the playback origin (replay), else the time of opening.
     start_msc: int
     # Lines to show once: skipped files, bad lines.
     notes: tuple[str, ...]
 
     def begin_poll(self) -> int:
-        """Advance playback, restore a lost connection, and return the terminal's clock now.
+        """Advance playback, restore a lost connection, and return the time now: the host's, or the playback's.
 
         :raises WrongAccount: if the terminal is on another account or server than configured
         """

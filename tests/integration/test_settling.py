@@ -22,9 +22,9 @@ HOUR_MS = 3_600_000
 
 def poll(rig: Rig, *, at_ms: int) -> int:
     """Poll at a time of the terminal, in milliseconds after noon, and go one step on with the pass."""
-    rig.source.now_msc = NOON_MSC + rig.source.offset_ms + at_ms
+    rig.source.now_msc = NOON_MSC + at_ms
     saved = rig.poller.poll()
-    return saved + rig.poller.settler.step(rig.poller.states, now_msc=rig.source.now_msc)
+    return saved + rig.poller.settler.step(rig.poller.states, now_msc=rig.poller.now_msc)
 
 
 def assert_captured(rig: Rig, rows: Ticks) -> None:

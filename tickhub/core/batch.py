@@ -1,5 +1,6 @@
 """A captured batch as it travels from the inbox through judging to storage."""
 
+import dataclasses
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -19,12 +20,27 @@ Marks = npt.NDArray[np.uint16]
 
 
 @dataclass(frozen=True, slots=True)
+class Repeated:
+    """An hour that the terminal's clock shows twice, in its second pass: wall clock ``[from_msc, to_msc)``.
+
+    What is behind the cursor in it, or within ``[unsure_from_msc, unsure_to_msc)``, may be of either pass.
+    """
+
+    from_msc: int
+    to_msc: int
+    unsure_from_msc: int
+    unsure_to_msc: int
+
+
+@dataclass(frozen=True, slots=True)
 class Part:
     """What one poll brought of one feed.
 
     ``cursor`` and ``cursor_after`` are ``(last_msc, taken)`` in the terminal's clock; ``hours`` maps the UTC hour
     (hours since 1970) to the digest of its ticks in UTC; ``missing`` counts ticks captured earlier that the terminal
-    no longer shows; ``error`` is the terminal's ``last_error`` where the read failed.
+    no longer shows; ``error`` is the terminal's ``last_error`` where the read failed; ``repeated`` is given where rows
+    lie in an hour that the clock shows twice, ``skipped_from_msc`` where they lie in one that it leaves out, which
+    begins there.
     """
 
     feed_id: int
@@ -37,21 +53,27 @@ class Part:
     hours: dict[int, Digest] = field(default_factory=dict)
     missing: int = 0
     error: tuple[int, str] | None = None
+    repeated: Repeated | None = None
+    skipped_from_msc: int | None = None
 
     def as_json(self) -> dict[str, Any]:  # Any: JSON
         """Return the part for its JSON column."""
-        return {
-            "feed": self.feed_id,
-            "epoch": self.epoch_id,
-            "offset_ms": self.offset_ms,
-            "count": self.count,
-            "context": self.context_count,
-            "cursor": self.cursor,
-            "cursor_after": self.cursor_after,
-            "hours": {str(hour): digest.as_list() for hour, digest in self.hours.items()},
-            "missing": self.missing,
-            "error": self.error,
-        }
+        return (
+            {
+                "feed": self.feed_id,
+                "epoch": self.epoch_id,
+                "offset_ms": self.offset_ms,
+                "count": self.count,
+                "context": self.context_count,
+                "cursor": self.cursor,
+                "cursor_after": self.cursor_after,
+                "hours": {str(hour): digest.as_list() for hour, digest in self.hours.items()},
+                "missing": self.missing,
+                "error": self.error,
+            }
+            | ({"repeated": dataclasses.astuple(self.repeated)} if self.repeated else {})
+            | ({"skipped_from": self.skipped_from_msc} if self.skipped_from_msc is not None else {})
+        )
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "Part":  # Any: JSON
@@ -67,6 +89,8 @@ class Part:
             hours={int(hour): Digest.from_list(digest) for hour, digest in value["hours"].items()},
             missing=value["missing"],
             error=tuple(value["error"]) if value["error"] else None,
+            repeated=Repeated(*value["repeated"]) if "repeated" in value else None,
+            skipped_from_msc=value.get("skipped_from"),
         )
 
 

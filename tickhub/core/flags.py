@@ -23,14 +23,16 @@ class Flag(enum.IntFlag):
     SPREAD_OUTLIER = 1 << 11
     JUMP_OUTLIER = 1 << 12
     COLLISION = 1 << 13
+    AMBIGUOUS_TIME = 1 << 14
+    NO_SUCH_TIME = 1 << 15
 
 
 # What cannot be a tick of its instrument; it goes to quarantine with its bytes.
-HOLD = Flag.NOT_FINITE | Flag.NEGATIVE | Flag.IMPLAUSIBLE_DAY | Flag.UNSTORABLE
+HOLD = Flag.NOT_FINITE | Flag.NEGATIVE | Flag.IMPLAUSIBLE_DAY | Flag.UNSTORABLE | Flag.NO_SUCH_TIME
 # True facts that say nothing against a tick: they do not make it "flagged" in the totals.
 INFORMATIONAL = Flag.REPEAT
 # Facts of the poll, not of the prices: they do not follow from the ticks alone.
-OF_THE_POLL = Flag.LATE | Flag.FUTURE
+OF_THE_POLL = Flag.LATE | Flag.FUTURE | Flag.AMBIGUOUS_TIME | Flag.NO_SUCH_TIME
 
 FlagArray = npt.NDArray[np.int32]
 

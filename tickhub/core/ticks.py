@@ -61,6 +61,16 @@ def shift(ticks: Ticks, offset_ms: int) -> Ticks:
     return freeze(moved)
 
 
+def shift_each(ticks: Ticks, offsets_ms: Int64s) -> Ticks:
+    """Return the ticks with both times moved, each by its own offset (whole seconds), shape (n,)."""
+    if not offsets_ms.any():
+        return ticks
+    moved = ticks.copy()
+    moved["time_msc"] += offsets_ms
+    moved["time"] += offsets_ms // 1000
+    return freeze(moved)
+
+
 def records(ticks: Ticks) -> npt.NDArray[np.void]:
     """View each tick as one opaque value of 60 bytes, so that equality means equal bits.
 

@@ -34,6 +34,7 @@ class Source(models.Model):
     spec = models.TextField(help_text="The SPEC it was last started with.")
     scheme = models.CharField(max_length=10)
     server_name = models.CharField(max_length=200, blank=True)
+    clock = models.CharField(max_length=60, default="UTC", help_text="The rule of the terminal's clock, as in clock=.")
     is_replay = models.BooleanField(default=False)
     priority = models.PositiveSmallIntegerField(default=100, help_text="The lowest number is preferred.")
     playback_origin_msc = models.BigIntegerField(null=True, help_text="Host time at which playback began.")
@@ -73,6 +74,9 @@ class ClockEpoch(models.Model):
     starts_msc = models.BigIntegerField(help_text="UTC instant at which the offset begins to hold.")
     offset_ms = models.IntegerField(help_text="Terminal clock minus UTC.")
     evidence = models.TextField(help_text="How the offset is known.")
+    # Wall clock of an hour shown twice whose first pass was not captured: its ticks may be of either pass.
+    unsure_from_msc = models.BigIntegerField(null=True, blank=True)
+    unsure_to_msc = models.BigIntegerField(null=True, blank=True)
 
     class Meta:
         ordering = ["source_id", "starts_msc"]

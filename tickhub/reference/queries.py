@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 from django.db.models import QuerySet
 
+from tickhub.core import zones
 from tickhub.core.errors import UsageError
+from tickhub.core.zones import Epochs
 from tickhub.reference.models import ClockEpoch, Feed, Instrument, Source
 
 
@@ -68,7 +70,26 @@ def one_feed(*, symbol: str, source: str | None) -> Feed:
     return found[0]
 
 
-def offset_ms(*, source_id: int) -> int:
-    """Return the terminal clock minus UTC of a source's newest epoch, in milliseconds."""
-    epoch = ClockEpoch.objects.filter(source_id=source_id).order_by("-starts_msc").first()
-    return epoch.offset_ms if epoch else 0
+def epoch_offset_ms(*, epoch_id: int) -> int:
+    """Return the terminal clock minus UTC of an epoch, in milliseconds.
+
+    :raises ClockEpoch.DoesNotExist: if there is none
+    """
+    return ClockEpoch.objects.get(pk=epoch_id).offset_ms
+
+
+def unsure(*, epoch_id: int) -> tuple[int, int] | None:
+    """Return the wall clock of an epoch's repeated hour whose first pass was not captured, if that is recorded."""
+    epoch = ClockEpoch.objects.get(pk=epoch_id)
+    if epoch.unsure_from_msc is None or epoch.unsure_to_msc is None:
+        return None
+    return epoch.unsure_from_msc, epoch.unsure_to_msc
+
+
+def epochs(*, source_id: int) -> Epochs:
+    """Return the clock epochs of a source.
+
+    :raises ValueError: if it has none
+    """
+    rows = ClockEpoch.objects.filter(source_id=source_id).order_by("starts_msc")
+    return zones.epochs_of(list(rows.values_list("pk", "starts_msc", "offset_ms")))

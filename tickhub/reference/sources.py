@@ -4,8 +4,13 @@ from dataclasses import dataclass
 
 from django.db import transaction
 
+from tickhub.core import clock
 from tickhub.core.errors import UsageError
+from tickhub.core.zones import ClockRule
 from tickhub.reference.models import ClockEpoch, Feed, Instrument, Source
+
+# How far ahead epochs are written: a source that is started once in two years knows its next switch.
+_AHEAD_MS = 730 * clock.DAY_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +22,7 @@ class Description:
     scheme: str
     server_name: str
     is_replay: bool
-    offset_ms: int
+    clock: ClockRule
     clock_evidence: str
 
 
@@ -31,19 +36,18 @@ class SymbolDescription:
     begins_msc: int
 
 
-def register(description: Description) -> tuple[Source, ClockEpoch]:
-    """Create or refresh a source and its clock epoch.
+def register(description: Description, *, now_msc: int) -> Source:
+    """Create or refresh a source and its clock's epochs, up to two years after ``now_msc`` (the host's, UTC).
 
     :raises UsageError: if the source is known under another clock
     """
     with transaction.atomic(durable=True):
         known = Source.objects.select_for_update().filter(name=description.name).first()
-        epoch = known.epochs.order_by("-starts_msc").first() if known else None
-        if known and epoch and epoch.offset_ms != description.offset_ms:
+        if known and known.clock != description.clock.text:
             # Before anything is written: a refused SPEC must leave no trace.
             msg = (
-                f"source {known.name}: its clock is {epoch.offset_ms} ms from UTC and cannot become "
-                f"{description.offset_ms} ms; give the source another name= to capture it anew"
+                f"source {known.name}: its clock is {known.clock} and cannot become {description.clock.text}; "
+                f"give the source another name= to capture it anew, or correct what is stored with `correct_clock`"
             )
             raise UsageError(msg)
         source, _ = Source.objects.update_or_create(
@@ -53,17 +57,27 @@ def register(description: Description) -> tuple[Source, ClockEpoch]:
                 "scheme": description.scheme,
                 "server_name": description.server_name,
                 "is_replay": description.is_replay,
+                "clock": description.clock.text,
             },
         )
-        if epoch is None:
-            # The first epoch holds for all that came before it too.
-            epoch = ClockEpoch.objects.create(
-                source=source,
-                starts_msc=0,
-                offset_ms=description.offset_ms,
-                evidence=description.clock_evidence,
-            )
-    return source, epoch
+        _extend_epochs(source, description, now_msc + _AHEAD_MS)
+    return source
+
+
+def _extend_epochs(source: Source, description: Description, to_msc: int) -> None:
+    """Add the epochs that the rule makes after the last one known; what is known is never changed here."""
+    last = source.epochs.order_by("-starts_msc").first()
+    begin = 0 if last is None else last.starts_msc
+    ClockEpoch.objects.bulk_create(
+        ClockEpoch(source=source, starts_msc=start, offset_ms=offset_ms, evidence=description.clock_evidence)
+        for start, offset_ms in description.clock.epochs(begin, to_msc)
+        if last is None or start > last.starts_msc
+    )
+
+
+def record_unsure(*, epoch_id: int, from_msc: int, to_msc: int) -> None:
+    """Record which wall clock of a repeated hour was not captured in its first pass, once."""
+    ClockEpoch.objects.filter(pk=epoch_id, unsure_from_msc=None).update(unsure_from_msc=from_msc, unsure_to_msc=to_msc)
 
 
 def set_playback(*, source: Source, origin_msc: int, start_msc: int) -> None:

@@ -54,8 +54,8 @@ def test_terminal_of_the_sources_file_is_opened_under_its_clock(
 
     source = mt5.open_source(demo(), host_now_msc=lambda: NOON_MSC + 123)
 
-    assert (source.symbols, source.server_name, source.offset_ms) == (("EURUSD",), "Simulated-Demo", 10_800_000)
-    assert source.begin_poll() == NOON_MSC + 123 + 10_800_000
+    assert (source.symbols, source.server_name, source.clock.text) == (("EURUSD",), "Simulated-Demo", "+03:00")
+    assert source.begin_poll() == NOON_MSC + 123
     assert source.begins_msc("EURUSD", NOON_MSC + 123) == NOON_MSC
     assert (source.digits("EURUSD"), source.is_quoted("EURUSD")) == (4, True)
     assert (source.is_replay, source.can_be_reread, source.is_exhausted()) == (False, False, False)
@@ -90,7 +90,7 @@ def test_every_value_is_required(tmp_path: Path, key: str) -> None:
 def test_clock_of_the_spec_takes_the_place_of_the_file_s(tmp_path: Path) -> None:
     described = mt5.describe(demo("mt5:demo?clock=UTC"), write_sources(tmp_path, without="clock"))
 
-    assert described.offset_ms == 0
+    assert described.clock.text == "UTC"
 
 
 def test_missing_file_and_table_are_named(tmp_path: Path) -> None:

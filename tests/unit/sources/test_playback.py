@@ -21,19 +21,19 @@ def times(*values: int) -> np.ndarray:
     return np.array(values, dtype=np.int64)
 
 
-def test_host_clock_is_the_host_s_time_under_the_offset() -> None:
+def test_host_clock_is_the_host_s_time() -> None:
     host = Host(1_000_000)
-    playback = HostClock(offset_ms=3 * HOUR_MS, host_now_msc=host)
+    playback = HostClock(host_now_msc=host)
 
     host.now_msc += 50
     playback.advance()
 
-    assert playback.now_msc == 1_000_050 + 3 * HOUR_MS
+    assert playback.now_msc == 1_000_050
 
 
 def test_host_clock_waits_where_the_host_was_set_back() -> None:
     host = Host(1_000_000)
-    playback = HostClock(offset_ms=0, host_now_msc=host)
+    playback = HostClock(host_now_msc=host)
 
     host.now_msc -= 500
     playback.advance()

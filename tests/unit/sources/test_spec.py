@@ -91,11 +91,27 @@ def test_mt5_and_agent_have_identities_of_their_own() -> None:
     ],
 )
 def test_clock_reads_fixed_offsets(text: str, offset_ms: int) -> None:
-    assert spec.parse(f"sim:?clock={text}").clock_offset_ms == offset_ms
+    rule = spec.parse(f"sim:?clock={text}").clock
+
+    assert rule is not None
+    assert rule.offset_ms(0) == offset_ms
+
+
+NO_CLOCK = (
+    "expected UTC, an offset such as +03:00, a time zone such as Europe/Athens, or a zone and a shift such as NY+7"
+)
+
+
+@pytest.mark.parametrize("text", ["NY%2B7", "America/New_York%2B07:00", "NewYork+7h"])
+def test_clock_reads_a_zone_with_a_shift(text: str) -> None:
+    rule = spec.parse(f"sim:?clock={text}").clock
+
+    assert rule is not None
+    assert rule.text == "America/New_York+07:00"
 
 
 def test_clock_that_is_not_given_is_none_and_not_utc() -> None:
-    assert spec.parse("sim:").clock_offset_ms is None
+    assert spec.parse("sim:").clock is None
 
 
 @pytest.mark.parametrize(
@@ -119,15 +135,9 @@ def test_clock_that_is_not_given_is_none_and_not_utc() -> None:
         ),
         ("sim:?symbols=A,B,A", "source sim:?symbols=A,B,A: symbols=A,B,A: symbol A is given twice"),
         ("sim:?symbols=A,,B", "source sim:?symbols=A,,B: symbols=A,,B: '' is no symbol"),
-        (
-            "sim:?clock=Europe/Athens",
-            (
-                "source sim:?clock=Europe/Athens: clock=Europe/Athens: time zones are not supported yet, "
-                "give a fixed offset such as +03:00"
-            ),
-        ),
-        ("sim:?clock=3", "source sim:?clock=3: clock=3: expected UTC or a fixed offset such as +03:00"),
-        ("sim:?clock=+16", "source sim:?clock=+16: clock=+16: no clock is further than 15 hours from UTC"),
+        ("sim:?clock=Mars/Base", f"source sim:?clock=Mars/Base: clock=Mars/Base: {NO_CLOCK}"),
+        ("sim:?clock=3", f"source sim:?clock=3: clock=3: {NO_CLOCK}"),
+        ("sim:?clock=+16", "source sim:?clock=+16: clock=+16: expected an offset of at most 15 hours"),
         ("replay:", "source replay:: expected replay:PATH, a recording or a folder of them"),
         ("replay:x.npz?speed=0", "source replay:x.npz?speed=0: speed=0: expected max or a number above 0"),
         ("replay:x.npz?speed=fast", "source replay:x.npz?speed=fast: speed=fast: expected a number"),
