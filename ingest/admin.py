@@ -5,7 +5,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from ingest import inbox
-from ingest.models import Batch, Cursor, Lease
+from ingest.models import Backfill, Batch, Cursor, Lease
 from tickhub.reference.facts_admin import FactsAdmin
 
 
@@ -24,6 +24,13 @@ class BatchAdmin(FactsAdmin):
 
     def has_release_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("ingest.change_batch")
+
+
+@admin.register(Backfill)
+class BackfillAdmin(FactsAdmin):
+    list_display = ("id", "feed", "state", "captured", "gone", "reason", "requested_at", "done_at", "failure")
+    list_filter = ("state", "feed__source")
+    list_select_related = ("feed__source",)
 
 
 @admin.register(Cursor)

@@ -12,6 +12,9 @@ from tickhub.core.batch import Part
 from tickhub.core.digest import Digest
 from tickhub.core.ticks import Int64s, Mask, Ticks
 
+# So many of the rows that a terminal no longer shows are told whole, the others counted.
+GONE_TOLD = 16
+
 
 @dataclass(slots=True)
 class FeedState:
@@ -41,7 +44,8 @@ class Piece:
     seq: Int64s
     late: Mask
     cursor_after: tuple[int, int]
-    missing: int
+    # Rows captured earlier that the terminal no longer shows.
+    missing: Ticks
     # Sorted milliseconds of the rows captured before, from the second that was read on.
     captured_msc: Int64s
 
@@ -49,14 +53,18 @@ class Piece:
     def is_worth_saving(self) -> bool:
         """Return whether the piece says anything: ticks, a changed history, or an error not told yet."""
         return (
-            len(self.ticks) > 0 or self.missing > 0 or (self.state.error is not None and not self.state.is_error_saved)
+            len(self.ticks) > 0
+            or len(self.missing) > 0
+            or (self.state.error is not None and not self.state.is_error_saved)
         )
 
 
 def failed_piece(state: FeedState) -> Piece:
     """Make the piece of a feed whose read failed: no rows, the cursor untouched."""
     none = np.zeros(0, dtype=np.int64)
-    return Piece(state, tick_arrays.empty(), none, none.astype(bool), before(state), 0, captured_msc=none)
+    return Piece(
+        state, tick_arrays.empty(), none, none.astype(bool), before(state), tick_arrays.empty(), captured_msc=none
+    )
 
 
 def piece_of(state: FeedState, reading: Reading, *, now_msc: int) -> Piece:
@@ -65,7 +73,7 @@ def piece_of(state: FeedState, reading: Reading, *, now_msc: int) -> Piece:
     late = times < state.position.last_msc if state.position else np.zeros(len(times), dtype=bool)
     after = _front(state, reading.times, now_msc)
     earlier = state.tail.times[reading.start :]
-    return Piece(state, reading.new, reading.seq, late, after, reading.gone_count, captured_msc=earlier)
+    return Piece(state, reading.new, reading.seq, late, after, reading.gone, captured_msc=earlier)
 
 
 def before(state: FeedState) -> tuple[int, int]:
@@ -101,7 +109,7 @@ def cut(piece: Piece, size: int, *, now_msc: int) -> tuple[Piece, Piece]:
             ticks=piece.ticks[size:],
             seq=piece.seq[size:],
             late=piece.late[size:],
-            missing=0,
+            missing=tick_arrays.empty(),
             captured_msc=captured_msc,
         ),
     )
@@ -124,7 +132,8 @@ def part_of(piece: Piece, target: Target, *, context: Ticks, hours: dict[int, Di
         cursor=(position.last_msc, position.taken) if position else None,
         cursor_after=piece.cursor_after,
         hours=hours,
-        missing=piece.missing,
+        missing=len(piece.missing),
+        gone=tuple(record.tobytes().hex() for record in piece.missing[:GONE_TOLD]),
         error=piece.state.error,
         repeated=repeated,
         skipped_from_msc=skipped[0] if skipped else None,

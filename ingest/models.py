@@ -86,3 +86,35 @@ class Lease(models.Model):
 
     def __str__(self) -> str:
         return f"lease of source {self.source_id}"
+
+
+class Backfill(models.Model):
+    """A request to read a stretch of a feed's history again and to capture what is missing."""
+
+    class State(models.TextChoices):
+        OPEN = "OPEN", "open"
+        DONE = "DONE", "done"
+        FAILED = "FAILED", "failed"
+
+    feed = models.ForeignKey(Feed, on_delete=models.PROTECT, related_name="backfills")
+    from_msc = models.BigIntegerField(help_text="UTC; the period is half-open.")
+    to_msc = models.BigIntegerField()
+    reason = models.CharField(max_length=200)
+    state = models.CharField(max_length=6, choices=State.choices, default=State.OPEN)
+    captured = models.BigIntegerField(default=0, help_text="Ticks that were missing.")
+    gone = models.BigIntegerField(default=0, help_text="Captured ticks that the source no longer shows.")
+    failure = models.TextField(blank=True, default="")
+    requested_at = models.DateTimeField(db_default=Now())
+    done_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-pk"]
+        indexes = [models.Index(fields=["feed"], condition=models.Q(state="OPEN"), name="backfill_open")]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(from_msc__lt=models.F("to_msc")), name="backfill_period_not_empty"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"backfill {self.pk} of feed {self.feed_id}"

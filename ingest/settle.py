@@ -100,6 +100,17 @@ class Settler:
                 break
         return total
 
+    def cover(self, states: Sequence[FeedState], *, from_msc: int, to_msc: int, now_msc: int) -> Iterator[int]:
+        """Compare a period (terminal's clock) with what was captured, row by row; yield each step's ticks captured.
+
+        :raises reading.ReadFailed: if the terminal cannot be read
+        :raises django.db.DatabaseError: if the database failed
+        :raises queries.PayloadGone: if bytes needed for comparing were dropped
+        """
+        for number in range(from_msc // 1000 // SLICE_ALONE_S, -(-to_msc // 1000 // SLICE_ALONE_S)):
+            start, end = number * SLICE_ALONE_S, (number + 1) * SLICE_ALONE_S
+            yield self._slice(states, max(start, from_msc // 1000), min(end, -(-to_msc // 1000)), now_msc)
+
     def _begin(self, states: Sequence[FeedState], now_msc: int, slice_s: int) -> None:
         self.due_s = clock.monotonic_s() + PERIOD_S
         self._begun_msc, self._found = now_msc, 0
@@ -210,12 +221,14 @@ class Settler:
         known = captured[state.feed_id].ticks if state.feed_id in captured else tick_arrays.empty()
         known = known[(known["time_msc"] >= start * 1000) & (known["time_msc"] < end * 1000)]
         result = comparing.compare(known, shown)
-        new, gone = shown[result.is_new], self._newly_gone(state, known[result.is_gone])
+        new, lost = shown[result.is_new], known[result.is_gone]
+        gone = self._newly_gone(state, lost)
         if len(new) == 0 and not gone:
             return None, set()
         seq = comparing.next_seqs(new["time_msc"], known["time_msc"])
         late = np.ones(len(new), dtype=bool)
-        piece = Piece(state, new, seq, late, feedstate.before(state), len(gone), captured_msc=known["time_msc"])
+        told = lost[[record.tobytes() in gone for record in lost]]
+        piece = Piece(state, new, seq, late, feedstate.before(state), told, captured_msc=known["time_msc"])
         return piece, gone
 
     def _newly_gone(self, state: FeedState, gone: Ticks) -> set[bytes]:

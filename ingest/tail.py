@@ -16,12 +16,12 @@ CONTEXT_TICKS = 64
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A re-read compared with the tail: the new rows with their seq, how many captured rows are newly gone, and the
+    """A re-read compared with the tail: the new rows with their seq, the captured rows that are newly gone, and the
     tail from place ``start`` on as it will be once the new rows are committed."""
 
     new: Ticks
     seq: Int64s
-    gone_count: int
+    gone: Ticks
     rows: Ticks
     times: Int64s
     is_gone: Mask
@@ -66,15 +66,15 @@ class Tail:
         seq = comparing.next_seqs(times[result.is_new], self.times[start:])
         unseen = result.is_gone
         if not unseen.any():
-            return Reading(new, seq, 0, seen, times, np.zeros(len(seen), dtype=bool), start)
+            return Reading(new, seq, expected[:0], seen, times, np.zeros(len(seen), dtype=bool), start)
         beyond = self.times[start:] >= (times[-1] if len(seen) else 0) if is_cut else np.zeros_like(unseen)
         gone = unseen & (~beyond | was_gone)
         rows = tick_arrays.join([seen, expected[unseen]])
         marks = np.concatenate([np.zeros(len(seen), dtype=bool), gone[unseen]])
         order = np.argsort(rows["time_msc"], kind="stable")
-        gone_count = int(np.count_nonzero(gone & ~was_gone))
+        newly_gone = expected[gone & ~was_gone]
         return Reading(
-            new, seq, gone_count, rows[order], np.ascontiguousarray(rows["time_msc"][order]), marks[order], start
+            new, seq, newly_gone, rows[order], np.ascontiguousarray(rows["time_msc"][order]), marks[order], start
         )
 
     def advance(self, reading: Reading, *, keep_from_msc: int) -> None:

@@ -5,11 +5,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from django.db import connection
 
 from tickhub.core import flags as flag_names
-from tickhub.core.batch import Batch
+from tickhub.core import ticks as tick_arrays
+from tickhub.core.batch import Batch, Part
 from tickhub.core.flags import INFORMATIONAL, Flag, FlagArray
+from tickhub.core.ticks import Ticks
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +41,23 @@ def observe(batch: Batch, *, flags: FlagArray) -> list[Observation]:
             values = {side: repr(float(tick[side])) for side in ("bid", "ask", "last")}
             found.append(Observation(name, part.feed_id, count, {"first": key, "values": values}))
         if part.missing:
-            found.append(Observation("HISTORY_CHANGED", part.feed_id, part.missing))
+            found.append(Observation("HISTORY_CHANGED", part.feed_id, part.missing, _difference(batch, part, place)))
         if part.error:
             found.append(Observation("READ_FAILED", part.feed_id, 1, {"code": part.error[0], "text": part.error[1]}))
     return found
+
+
+def _difference(batch: Batch, part: Part, place: slice) -> dict[str, Any]:  # Any: JSON
+    """Tell what the terminal no longer shows, and what it shows in the same milliseconds for the first time."""
+    gone = tick_arrays.shift(tick_arrays.from_bytes(bytes.fromhex("".join(part.gone))), -part.offset_ms)
+    ticks = batch.ticks[place]
+    new = ticks[np.isin(ticks["time_msc"], gone["time_msc"])]
+    return {"gone": _as_json(gone), "new": _as_json(new[: len(part.gone)])}
+
+
+def _as_json(ticks: Ticks) -> list[dict[str, Any]]:  # Any: JSON
+    names = ("time_msc", "bid", "ask", "last", "volume_real", "flags")
+    return [{name: repr(tick[name].item()) for name in names} for tick in ticks]
 
 
 def append(observations: Iterable[Observation], *, source_id: int, batch_id: int) -> None:

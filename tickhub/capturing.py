@@ -12,6 +12,7 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 
 from ingest import cursors, leases, queries
+from ingest.backfill import Backfiller
 from ingest.epochview import AHEAD_MS
 from ingest.pastepoch import PastEpoch
 from ingest.poller import Poller
@@ -179,6 +180,27 @@ def run(
     return captured
 
 
+def backfill_now(source_name: str) -> int:
+    """Fulfil the open backfill requests of a source that nobody polls; return the ticks captured.
+
+    :raises leases.LeaseHeld: if its poller runs: that one fulfils them
+    :raises tickhub.core.errors.UsageError: if the source cannot be opened here
+    """
+    row = Source.objects.get(name=source_name)
+    held = leases.acquire(source_id=row.pk, holder=_holder(), ttl_ms=settings.LEASE_TTL_MS)
+    source, registered = prepare(specs.parse(row.spec), origin_msc=None)
+    poller = _poller(source, registered.target(_first_place(registered)), held, publish=None)
+    poller.load()
+    poller.utc_msc = source.begin_poll()
+    captured = Backfiller(poller).run()
+    leases.release(held)
+    return captured
+
+
+def _holder() -> str:
+    return f"{socket.gethostname()} pid {os.getpid()}"
+
+
 def _first_place(registered: Registered) -> int:
     """Return the place of the epoch that capture stands in: the newest of any cursor, else that of the first begin."""
     ids = {position.epoch_id for position in cursors.load(source_id=registered.source_id).values()}
@@ -222,8 +244,9 @@ def _poller(source: OpenSource, target: Target, lease: leases.Held, publish: Cal
 def _capture_epoch(poller: Poller, ending: Ending, should_stop: Callable[[], bool]) -> bool:
     """Capture until the epoch of the terminal's clock is over (True), or capture ends."""
     past = PastEpoch(poller) if poller.target.place > 0 else None
+    backfiller = Backfiller(poller)
     repeat(poller, lambda: 0, should_stop)
-    _loop(poller, past, ending, should_stop)
+    _loop(poller, past, backfiller, ending, should_stop)
     # Told to stop or not, what the terminal shows by now is captured before the poller ends.
     repeat(poller, lambda: _finish(poller, past), _out_of_patience(should_stop))
     return poller.is_epoch_over and not should_stop()
@@ -247,7 +270,7 @@ def _open(
 
 def _acquire(registered: Registered, should_stop: Callable[[], bool]) -> leases.Held | None:
     """Wait until the source's lease is free; None if told to stop meanwhile."""
-    holder = f"{socket.gethostname()} pid {os.getpid()}"
+    holder = _holder()
     is_told = False
     while not should_stop():
         try:
@@ -260,11 +283,17 @@ def _acquire(registered: Registered, should_stop: Callable[[], bool]) -> leases.
     return None
 
 
-def _loop(poller: Poller, past: PastEpoch | None, ending: Ending, should_stop: Callable[[], bool]) -> None:
+def _loop(
+    poller: Poller,
+    past: PastEpoch | None,
+    backfiller: Backfiller,
+    ending: Ending,
+    should_stop: Callable[[], bool],
+) -> None:
     interval_s = poller.options.interval_ms / 1000
     while not should_stop():
         begun_s = clock.monotonic_s()
-        saved = repeat(poller, lambda: _poll(poller, past), should_stop)
+        saved = repeat(poller, lambda: _poll(poller, past, backfiller), should_stop)
         if poller.is_epoch_over:
             return
         if ending.for_s is not None and clock.monotonic_s() - ending.started_s >= ending.for_s:
@@ -275,8 +304,8 @@ def _loop(poller: Poller, past: PastEpoch | None, ending: Ending, should_stop: C
             clock.sleep(interval_s - (clock.monotonic_s() - begun_s))
 
 
-def _poll(poller: Poller, past: PastEpoch | None) -> int:
-    """Poll once and, unless the poller is behind with the present, go one step on with the pass over the past."""
+def _poll(poller: Poller, past: PastEpoch | None, backfiller: Backfiller) -> int:
+    """Poll once and, unless the poller is behind with the present, go one step on with what looks at the past."""
     if poller.is_outdated:
         poller.load()
     saved = poller.poll()
@@ -284,6 +313,7 @@ def _poll(poller: Poller, past: PastEpoch | None) -> int:
         saved += past.step()
     if saved >= _BUSY_TICKS and not poller.settler.is_overdue:
         return saved
+    saved += backfiller.step()
     return saved if poller.is_outdated else saved + poller.settler.step(poller.states, now_msc=poller.now_msc)
 
 

@@ -55,25 +55,30 @@ class Part:
     error: tuple[int, str] | None = None
     repeated: Repeated | None = None
     skipped_from_msc: int | None = None
+    gone: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:  # Any: JSON
         """Return the part for its JSON column."""
-        return (
-            {
-                "feed": self.feed_id,
-                "epoch": self.epoch_id,
-                "offset_ms": self.offset_ms,
-                "count": self.count,
-                "context": self.context_count,
-                "cursor": self.cursor,
-                "cursor_after": self.cursor_after,
-                "hours": {str(hour): digest.as_list() for hour, digest in self.hours.items()},
-                "missing": self.missing,
-                "error": self.error,
-            }
-            | ({"repeated": dataclasses.astuple(self.repeated)} if self.repeated else {})
-            | ({"skipped_from": self.skipped_from_msc} if self.skipped_from_msc is not None else {})
-        )
+        value: dict[str, Any] = {  # Any: JSON
+            "feed": self.feed_id,
+            "epoch": self.epoch_id,
+            "offset_ms": self.offset_ms,
+            "count": self.count,
+            "context": self.context_count,
+            "cursor": self.cursor,
+            "cursor_after": self.cursor_after,
+            "hours": {str(hour): digest.as_list() for hour, digest in self.hours.items()},
+            "missing": self.missing,
+            "error": self.error,
+        }
+        # Rare, and left out where there is nothing to tell: a part is written with every poll.
+        if self.repeated is not None:
+            value["repeated"] = dataclasses.astuple(self.repeated)
+        if self.skipped_from_msc is not None:
+            value["skipped_from"] = self.skipped_from_msc
+        if self.gone:
+            value["gone"] = self.gone
+        return value
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "Part":  # Any: JSON
@@ -91,6 +96,7 @@ class Part:
             error=tuple(value["error"]) if value["error"] else None,
             repeated=Repeated(*value["repeated"]) if "repeated" in value else None,
             skipped_from_msc=value.get("skipped_from"),
+            gone=tuple(value.get("gone", ())),
         )
 
 
