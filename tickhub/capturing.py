@@ -18,7 +18,7 @@ from ingest.poller import Poller
 from ingest.sources import opening
 from ingest.sources import spec as specs
 from ingest.sources.opening import Playback
-from ingest.sources.spec import ReplaySpec, SourceSpec
+from ingest.sources.spec import PlayedSpec, SourceSpec
 from ingest.sources.terminal import OpenSource
 from ingest.target import Options, Target
 from tickhub import publishing
@@ -62,6 +62,7 @@ def prepare(spec: SourceSpec, *, origin_msc: int | None) -> tuple[OpenSource, Ta
             server_name=source.server_name,
             is_replay=source.is_replay,
             offset_ms=source.offset_ms,
+            priority=spec.priority,
             clock_evidence="configured" if spec.clock_offset_ms is not None else "UTC by definition of the scheme",
         )
     )
@@ -72,10 +73,10 @@ def prepare(spec: SourceSpec, *, origin_msc: int | None) -> tuple[OpenSource, Ta
 
 def _portable(spec: SourceSpec) -> str:
     """Return the SPEC as it is understood from any folder."""
-    if not isinstance(spec, ReplaySpec):
+    if not isinstance(spec, PlayedSpec):
         return spec.text
     _, has_query, query = spec.text.partition("?")
-    return f"replay:{quote(str(spec.path.resolve()))}{has_query}{query}"
+    return f"{spec.scheme}:{quote(str(spec.path.resolve()))}{has_query}{query}"
 
 
 def _playback(spec: SourceSpec, origin_msc: int | None) -> Playback:

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from django.db import transaction
 
 from tickhub.core.errors import UsageError
+from tickhub.reference import codes
 from tickhub.reference.models import ClockEpoch, Feed, Instrument, Source
 
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What a source says of itself when it is opened."""
+    """What a source says of itself when it is opened; a ``priority`` of None leaves a known source's own."""
 
     name: str
     spec: str
@@ -19,6 +20,7 @@ class Description:
     is_replay: bool
     offset_ms: int
     clock_evidence: str
+    priority: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,7 @@ def register(description: Description) -> tuple[Source, ClockEpoch]:
                 "scheme": description.scheme,
                 "server_name": description.server_name,
                 "is_replay": description.is_replay,
+                **({} if description.priority is None else {"priority": description.priority}),
             },
         )
         if epoch is None:
@@ -85,7 +88,7 @@ def register_feeds(*, source: Source, symbols: list[SymbolDescription]) -> list[
     with transaction.atomic(durable=True):
         for described in symbols:
             instrument, _ = Instrument.objects.get_or_create(
-                code=described.symbol,
+                code=codes.canonical(described.symbol),
                 defaults={
                     "digits": described.digits,
                     "price_basis": Instrument.PriceBasis.QUOTE if described.is_quoted else Instrument.PriceBasis.LAST,

@@ -13,7 +13,7 @@ from django.db import DatabaseError, connection
 
 from ingest.sources import opening
 from ingest.sources import spec as specs
-from ingest.sources.spec import ReplaySpec
+from ingest.sources.spec import PlayedSpec
 from quality import incidents
 from tickhub import checks, reconcile
 from tickhub.core import clock
@@ -96,7 +96,7 @@ def _check_sources(request: Request, progress: Progress) -> list[str]:
     for text in request.sources:
         spec = specs.parse(text)
         names.append(spec.identity)
-        if not isinstance(spec, ReplaySpec):
+        if not isinstance(spec, PlayedSpec):
             # Only a recording can be looked at from outside its poller.
             continue
         for note in opening.open_for_rereading(spec).notes:
