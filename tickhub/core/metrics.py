@@ -20,6 +20,10 @@ BATCH_SECONDS = Histogram(
     ["stage"],
     buckets=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1),
 )
+BACKLOG_BYTES = Gauge("tickhub_backlog_bytes", "Bytes of ticks not yet stored.", multiprocess_mode="mostrecent")
+BACKLOG_AGE_SECONDS = Gauge(
+    "tickhub_backlog_age_seconds", "How long the oldest batch has waited.", multiprocess_mode="mostrecent"
+)
 BACKLOG_BATCHES = Gauge(
     "tickhub_backlog_batches", "Batches captured and not yet stored.", multiprocess_mode="mostrecent"
 )
