@@ -13,6 +13,7 @@ from django.db import DatabaseError, InterfaceError, connection
 from django.db.models import Max
 
 from ingest import cursors, leases
+from ingest.gate import Closed
 from ingest.models import Cursor
 from ingest.poller import Poller
 from ingest.sources import opening
@@ -21,17 +22,20 @@ from ingest.sources.opening import Playback
 from ingest.sources.spec import PlayedSpec, SourceSpec
 from ingest.sources.terminal import OpenSource
 from ingest.target import Options, Target
-from tickhub import publishing
+from tickhub import disk, publishing
 from tickhub.core import clock
 from tickhub.core.errors import TransientError
 from tickhub.reference import sources
 from tickhub.reference.models import ClockEpoch, Source
 from tickhub.reference.sources import Description, SymbolDescription
+from tickhub.stops import DiskGate
 
 logger = logging.getLogger(__name__)
 
 # After an error at commit: first wait and longest wait, doubled in between, with full jitter.
 _BACK_OFF_S = (0.1, 5.0)
+# How often it is looked whether something may be saved again.
+_CLOSED_S = 0.5
 # How long the last settling pass is tried again after being told to stop.
 _SETTLE_S = 10.0
 # A poll that brought so many ticks is behind: the next one follows at once.
@@ -148,6 +152,7 @@ def run(
             page_ticks=settings.PAGE_TICKS,
             publish_again_ms=settings.PUBLISH_AGAIN_MS,
         ),
+        gate=DiskGate(source_id=target.source_id, name=target.name, guard=disk.guard()),
     )
     repeat(poller, lambda: 0, should_stop)
     logger.info("polling", extra={"source": target.name, "fence": lease.fence, "symbols": len(source.symbols)})
@@ -229,26 +234,45 @@ def _out_of_patience(should_stop: Callable[[], bool]) -> Callable[[], bool]:
 
 
 def repeat(poller: Poller, action: Callable[[], int | None], should_stop: Callable[[], bool]) -> int:
-    """Run an action; after a database error wait, read the cursors again and repeat it.
+    """Run an action; after a database error, or while nothing may be saved, wait, read the cursors again and repeat it.
 
     What a failed action left behind is remembered by the poller, so that no later one goes on from it.
     """
     wait_s = _BACK_OFF_S[0]
     while True:
         try:
+            poller.gate.check()
             if poller.is_stale:
                 poller.load()
             poller.is_stale = True
             done = action() or 0
+        except Closed:
+            # The gate has told. The lease is kept, or the poller would be taken for one that hangs.
+            wait_s = _CLOSED_S
+            _keep_lease(poller)
         except (DatabaseError, InterfaceError, cursors.CursorMoved) as error:
-            logger.warning(
-                "poll rolled back", extra={"source": poller.target.name, "error": str(error).split("\n", 1)[0]}
-            )
+            if not poller.gate.explains(error):
+                logger.warning(
+                    "poll rolled back", extra={"source": poller.target.name, "error": str(error).split("\n", 1)[0]}
+                )
             connection.close()
         else:
             poller.is_stale = False
+            poller.gate.passed()
             return done
         if should_stop():
             return 0
         clock.sleep(random.uniform(0, wait_s))  # noqa: S311  # jitter, no secret
         wait_s = min(wait_s * 2, _BACK_OFF_S[1])
+
+
+def _keep_lease(poller: Poller) -> None:
+    """Renew the lease where it is time to; a database that cannot is met by the next action."""
+    if clock.monotonic_s() - poller.renewed_s <= poller.lease.ttl_ms / 5000:
+        return
+    try:
+        leases.renew(poller.lease)
+    except (DatabaseError, InterfaceError):
+        connection.close()
+    else:
+        poller.renewed_s = clock.monotonic_s()

@@ -8,6 +8,7 @@ from django.conf import settings
 
 from ingest import queries
 from quality import incidents
+from tickhub import disk
 from tickhub.core import metrics
 
 logger = logging.getLogger(__name__)
@@ -28,7 +29,7 @@ class Level:
 
 
 def watch() -> None:
-    """Measure the inbox, set the metrics, open and resolve incidents. Any process may call it, several at once too.
+    """Measure the inbox and the disk, set the metrics, open and resolve incidents; several processes may at once.
 
     :raises django.db.DatabaseError: if the database failed
     """
@@ -37,6 +38,17 @@ def watch() -> None:
             _raise(level)
         elif level.value < level.low and incidents.clear_condition(cause=level.cause):
             logger.info("backlog is low again", extra={"cause": level.cause, "value": round(level.value, 1)})
+    # Last: a database without room refuses this, and the others have been told by then.
+    _watch_disk()
+
+
+def _watch_disk() -> None:
+    room = disk.guard().look()
+    if room.is_full:
+        evidence = {"reason": room.reason, "free_bytes": room.free_bytes}
+        incidents.raise_condition(cause="DISK_FULL", evidence=evidence)
+    else:
+        incidents.clear_condition(cause="DISK_FULL")
 
 
 def _levels() -> Iterator[Level]:

@@ -15,7 +15,7 @@ from ingest.sources import opening
 from ingest.sources import spec as specs
 from ingest.sources.spec import PlayedSpec
 from quality import incidents
-from tickhub import checks, overflow, reconcile
+from tickhub import checks, overflow, reconcile, stops
 from tickhub.core import clock
 from tickhub.core.errors import UsageError
 from tickhub.embedded.servers import Servers
@@ -161,6 +161,7 @@ def _watch(supervisor: Supervisor, progress: Progress, live: figures.Live, stop:
             return False
         if clock.monotonic_s() - shown_s >= 1.0:
             shown_s = clock.monotonic_s()
+            progress.banner(_state(live))
             _show(progress, live)
         if clock.monotonic_s() - watched_s >= _WATCH_EVERY_S:
             watched_s = clock.monotonic_s()
@@ -176,6 +177,14 @@ def _watch_overflow() -> None:
     except DatabaseError:
         # Told by the figures already.
         connection.close()
+
+
+def _state(live: figures.Live) -> str | None:
+    try:
+        return stops.state(live.names)
+    except DatabaseError:
+        connection.close()
+        return None
 
 
 def _show(progress: Progress, live: figures.Live) -> None:
