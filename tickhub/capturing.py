@@ -88,6 +88,7 @@ def _playback(spec: SourceSpec, origin_msc: int | None) -> Playback:
     row = Source.objects.filter(name=spec.identity).first()
     if row is None or row.playback_origin_msc is None:
         return Playback(origin_msc=origin_msc or clock.now_msc(), start_msc=None, reached_msc=None)
+    specs.check_scale(spec, row.spec)
     reached = Cursor.objects.filter(feed__source=row).aggregate(reached=Max("last_msc"))["reached"]
     return Playback(origin_msc=row.playback_origin_msc, start_msc=row.playback_start_msc, reached_msc=reached)
 

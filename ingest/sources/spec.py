@@ -204,6 +204,19 @@ def parse(text: str) -> SourceSpec:
     return spec if priority is None else replace(spec, priority=priority)
 
 
+def check_scale(spec: SourceSpec, known_text: str) -> None:
+    """Check that a known source goes on with the decimals that its prices were captured with.
+
+    :raises UsageError: if its ``digits=`` is another
+    """
+    known = parse(known_text)
+    if isinstance(spec, ProviderSpec) and isinstance(known, ProviderSpec) and spec.digits != known.digits:
+        before = "none" if known.digits is None else known.digits
+        raise UsageError(
+            f"source {spec.text}: it was captured with digits={before}; give it another name= to change it"
+        )
+
+
 def _mt5(parameters: _Parameters, body: str) -> SourceSpec:
     if not body:
         raise parameters.error("expected mt5:NAME, a name from the sources file")

@@ -100,6 +100,7 @@ def test_a_disk_nearly_full_stops_capture_and_workers_and_room_resumes_them(disk
         console = system.err.read_text()
         assert console.count("MB free on the database's disk, reserve 128 MB") == 1, console
         assert "capture goes on: the disk has room again" in console
+        assert "starting another poller" not in console
     finally:
         system.end()
 

@@ -77,6 +77,14 @@ def test_a_symbol_of_several_sources_needs_one_of_them(tmp_path: Path) -> None:
     assert reference.one_feed(symbol="EURUSD", source="B").source.name == "B"
 
 
+def test_a_known_source_cannot_be_captured_under_another_price_scale(tmp_path: Path) -> None:
+    write_hour(tmp_path)
+    running.capture(f"dukascopy:{tmp_path}?speed=max&name=D&symbol=EURUSD")
+
+    with pytest.raises(UsageError, match="it was captured with digits=none; give it another name= to change it"):
+        running.capture(f"dukascopy:{tmp_path}?speed=max&name=D&symbol=EURUSD&digits=3")
+
+
 def test_a_priority_is_a_hundred_until_given_may_change_and_is_kept_where_it_is_not_given(tmp_path: Path) -> None:
     np.savez(tmp_path / "EURUSD.npz", ticks=make_ticks([(0, 1.1, 1.2)]))
     spec = f"replay:{tmp_path}/EURUSD.npz?speed=max"

@@ -75,10 +75,9 @@ def _read_block(lines: list[bytes], first_number: int, layout: Layout, symbol: s
     columns = [flat[place :: layout.columns] for place in range(layout.columns)]
     ticks, reasons = _ticks(columns, layout)
     if layout.pair_at is not None:
-        expected = symbol.encode()
-        for place, pair in enumerate(columns[layout.pair_at]):
-            if pair != expected:
-                reasons[place] = f"pair {cells.show(pair)}, expected {symbol}"
+        pairs = columns[layout.pair_at]
+        for place in np.flatnonzero(np.array(pairs, dtype="S32") != symbol.encode()).tolist():
+            reasons[place] = f"pair {cells.show(pairs[place])}, expected {symbol}"
     is_good = np.ones(len(ticks), dtype=np.bool_)
     is_good[list(reasons)] = False
     found.bad.update({numbers[place]: reason for place, reason in reasons.items()})
