@@ -1,6 +1,6 @@
 """HistData's ASCII tick files: ``YYYYMMDD HHMMSSmmm,bid,ask,volume``, eastern standard time without summer time.
 
-Format and clock are those of its page "Data Files – Detailed Specification" (histdata.com/?p=21). Its volume is 0.
+Format and clock are those of its page "Data Files – Detailed Specification". Its volume is 0.
 """
 
 import re
