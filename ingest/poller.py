@@ -9,6 +9,7 @@ import numpy as np
 from ingest import cursors, epochview, feedstate, inbox, leases, queries, reading
 from ingest.cursors import Position
 from ingest.feedstate import FeedState, Piece
+from ingest.gate import Gate
 from ingest.payloads import Payload
 from ingest.settle import Settler
 from ingest.sources.terminal import OpenSource, Readable
@@ -42,12 +43,14 @@ class Poller:
         lease: leases.Held,
         publish: Callable[[int], object],
         options: Options,
+        gate: Gate | None = None,
     ) -> None:
         self.source = source
         self.target = target
         self.lease = lease
         self.publish = publish
         self.options = options
+        self.gate = gate or Gate()
         self.states: list[FeedState] = []
         self.captured = 0
         # Cursors and tails have to be read before the next action: nothing is loaded yet, or one was broken off.
@@ -125,6 +128,7 @@ class Poller:
         """Read every symbol once and save what is new; return how many ticks that was.
 
         :raises leases.LeaseLost: if this poller was replaced
+        :raises ingest.gate.Closed: if nothing may be saved now; as after an error of the database
         :raises cursors.CursorMoved: if another poller moved a cursor
         :raises django.db.DatabaseError: if the database failed; what committed before is captured, the tails do not
             know of it, and :meth:`load` has to come before the next poll
@@ -212,6 +216,7 @@ class Poller:
         return total
 
     def _save_batch(self, pieces: list[Piece], sent: dict[int, Ticks], now_msc: int) -> None:
+        self.gate.check()
         offset_ms = self.target.offset_ms
         contexts = [feedstate.context_before(p, sent.get(p.state.feed_id, tick_arrays.empty())) for p in pieces]
         ticks = tick_arrays.join([piece.ticks for piece in pieces])

@@ -17,7 +17,7 @@ from tickhub.core.batch import Part
 from tickhub.core.clock import HOUR_MS
 from tickhub.core.digest import Digest
 from tickhub.core.errors import PermanentError
-from tickhub.core.ticks import Ticks
+from tickhub.core.ticks import TICK_SIZE_BYTES, Ticks
 from tickhub.reference import queries as reference
 
 
@@ -36,6 +36,27 @@ class Captured:
 def waiting_count() -> int:
     """Return how many batches wait."""
     return BatchRow.objects.filter(status=BatchRow.Status.WAITING).count()
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What waits in the inbox: batches, the bytes of their ticks, and how long the oldest has waited."""
+
+    batches: int
+    size_bytes: int
+    age_s: float
+
+
+def backlog() -> Backlog:
+    """Return what waits in the inbox now."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*), coalesce(sum(tick_count), 0),"
+            " coalesce(extract(epoch FROM clock_timestamp() - min(captured_at)), 0)"
+            " FROM ingest_batch WHERE status = 'WAITING'"
+        )
+        batches, ticks, age_s = cursor.fetchone()
+    return Backlog(int(batches), int(ticks) * TICK_SIZE_BYTES, max(float(age_s), 0.0))
 
 
 def failed_count() -> int:

@@ -1,5 +1,8 @@
 """The keeper: makes incidents of findings, one for each cause. Sole writer of incidents."""
 
+import json
+from typing import Any
+
 from django.db import connection, transaction
 from django.db.models.functions import Now
 
@@ -24,6 +27,30 @@ def resolve(*, incident_ids: list[int]) -> int:
             .exclude(state=Incident.State.RESOLVED)
             .update(state=Incident.State.RESOLVED, resolved_at=Now())
         )
+
+
+def raise_condition(*, cause: str, evidence: dict[str, Any], source_id: int | None = None) -> bool:  # Any: JSON
+    """Open the incident of a condition of the system, or count it once more; return whether it was opened."""
+    with transaction.atomic(durable=True), connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO quality_incident (cause, source_id, state, opened_at, last_seen_at, count, evidence)"
+            " VALUES (%s, %s, 'OPEN', clock_timestamp(), clock_timestamp(), 1, %s::jsonb)"
+            " ON CONFLICT (cause, source_id, feed_id) WHERE state <> 'RESOLVED' DO UPDATE"
+            " SET count = quality_incident.count + 1, last_seen_at = excluded.last_seen_at RETURNING count",
+            [cause, source_id, json.dumps(evidence)],
+        )
+        return int(cursor.fetchone()[0]) == 1
+
+
+def clear_condition(*, cause: str, source_id: int | None = None) -> bool:
+    """Resolve the incident of a condition that is over; return whether one was open."""
+    with transaction.atomic(durable=True), connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE quality_incident SET state = 'RESOLVED', resolved_at = clock_timestamp() WHERE cause = %s"
+            " AND source_id IS NOT DISTINCT FROM %s AND feed_id IS NULL AND state <> 'RESOLVED'",
+            [cause, source_id],
+        )
+        return bool(cursor.rowcount)
 
 
 def keep(*, limit: int = 10_000) -> int:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from ingest import leases
+from ingest.gate import Gate
 from ingest.poller import Poller
 from ingest.target import Options, Target
 from tests.builders import NOON_MSC
@@ -26,7 +27,12 @@ class Rig:
 
 
 def make_rig(
-    *symbols: str, offset_ms: int = 0, options: Options | None = None, name: str = "hand", ttl_ms: int = 60_000
+    *symbols: str,
+    offset_ms: int = 0,
+    options: Options | None = None,
+    name: str = "hand",
+    ttl_ms: int = 60_000,
+    gate: Gate | None = None,
 ) -> Rig:
     """Register a source whose feeds begin at noon UTC and load its poller."""
     terminal = HandWrittenTerminal()
@@ -55,7 +61,12 @@ def make_rig(
     lease = leases.acquire(source_id=row.pk, holder="test", ttl_ms=ttl_ms)
     published: list[int] = []
     poller = Poller(
-        source=source, target=target, lease=lease, publish=published.append, options=options or Options(page_ticks=1000)
+        source=source,
+        target=target,
+        lease=lease,
+        publish=published.append,
+        options=options or Options(page_ticks=1000),
+        gate=gate,
     )
     poller.load()
     return Rig(terminal, source, poller, {feed.symbol: feed for feed in feeds}, published)

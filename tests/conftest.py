@@ -7,7 +7,7 @@ import pytest
 from django.db import connection
 
 from storage import latest, partitions
-from tickhub import pipeline
+from tickhub import disk, pipeline
 
 RECORDINGS = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 
@@ -23,6 +23,7 @@ def database(transactional_db: None) -> Iterator[None]:
 def _empty() -> None:
     partitions.forget()
     pipeline.forget_facts()
+    disk.forget_guard()
     latest.client().flushdb()
     with connection.cursor() as cursor:
         cursor.execute("SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'tick'::regclass")

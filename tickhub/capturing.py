@@ -14,15 +14,16 @@ from django.db import DatabaseError, InterfaceError, connection
 from ingest import cursors, leases, queries
 from ingest.backfill import Backfiller
 from ingest.epochview import AHEAD_MS
+from ingest.gate import Closed
 from ingest.pastepoch import PastEpoch
 from ingest.poller import Poller
 from ingest.sources import opening
 from ingest.sources import spec as specs
 from ingest.sources.opening import Playback
-from ingest.sources.spec import ReplaySpec, SourceSpec
+from ingest.sources.spec import PlayedSpec, SourceSpec
 from ingest.sources.terminal import OpenSource
 from ingest.target import Options, Target
-from tickhub import publishing
+from tickhub import disk, publishing
 from tickhub.core import clock, zones
 from tickhub.core.errors import TransientError
 from tickhub.core.zones import Epochs
@@ -30,11 +31,14 @@ from tickhub.reference import queries as reference
 from tickhub.reference import sources
 from tickhub.reference.models import Source
 from tickhub.reference.sources import Description, SymbolDescription
+from tickhub.stops import DiskGate
 
 logger = logging.getLogger(__name__)
 
 # After an error at commit: first wait and longest wait, doubled in between, with full jitter.
 _BACK_OFF_S = (0.1, 5.0)
+# How often it is looked whether something may be saved again.
+_CLOSED_S = 0.5
 # How long the last settling pass is tried again after being told to stop.
 _SETTLE_S = 10.0
 # A poll that brought so many ticks is behind: the next one follows at once.
@@ -82,6 +86,7 @@ def prepare(spec: SourceSpec, *, origin_msc: int | None) -> tuple[OpenSource, Re
             server_name=source.server_name,
             is_replay=source.is_replay,
             clock=source.clock,
+            priority=spec.priority,
             clock_evidence=_evidence(spec, source),
         ),
         now_msc=clock.now_msc(),
@@ -100,10 +105,10 @@ def _evidence(spec: SourceSpec, source: OpenSource) -> str:
 
 def _portable(spec: SourceSpec) -> str:
     """Return the SPEC as it is understood from any folder."""
-    if not isinstance(spec, ReplaySpec):
+    if not isinstance(spec, PlayedSpec):
         return spec.text
     _, has_query, query = spec.text.partition("?")
-    return f"replay:{quote(str(spec.path.resolve()))}{has_query}{query}"
+    return f"{spec.scheme}:{quote(str(spec.path.resolve()))}{has_query}{query}"
 
 
 def _playback(spec: SourceSpec, origin_msc: int | None) -> Playback:
@@ -111,6 +116,7 @@ def _playback(spec: SourceSpec, origin_msc: int | None) -> Playback:
     row = Source.objects.filter(name=spec.identity).first()
     if row is None or row.playback_origin_msc is None:
         return Playback(origin_msc=origin_msc or clock.now_msc(), start_msc=None, reached_msc=None)
+    specs.check_scale(spec, row.spec)
     return Playback(
         origin_msc=row.playback_origin_msc,
         start_msc=row.playback_start_msc,
@@ -238,6 +244,7 @@ def _poller(source: OpenSource, target: Target, lease: leases.Held, publish: Cal
             page_ticks=settings.PAGE_TICKS,
             publish_again_ms=settings.PUBLISH_AGAIN_MS,
         ),
+        gate=DiskGate(source_id=target.source_id, name=target.name, guard=disk.guard()),
     )
 
 
@@ -339,26 +346,45 @@ def _out_of_patience(should_stop: Callable[[], bool]) -> Callable[[], bool]:
 
 
 def repeat(poller: Poller, action: Callable[[], int | None], should_stop: Callable[[], bool]) -> int:
-    """Run an action; after a database error wait, read the cursors again and repeat it.
+    """Run an action; after a database error, or while nothing may be saved, wait, read the cursors again and repeat it.
 
     What a failed action left behind is remembered by the poller, so that no later one goes on from it.
     """
     wait_s = _BACK_OFF_S[0]
     while True:
         try:
+            poller.gate.check()
             if poller.is_stale:
                 poller.load()
             poller.is_stale = True
             done = action() or 0
+        except Closed:
+            # The gate has told. The lease is kept, or the poller would be taken for one that hangs.
+            wait_s = _CLOSED_S
+            _keep_lease(poller)
         except (DatabaseError, InterfaceError, cursors.CursorMoved) as error:
-            logger.warning(
-                "poll rolled back", extra={"source": poller.target.name, "error": str(error).split("\n", 1)[0]}
-            )
+            if not poller.gate.explains(error):
+                logger.warning(
+                    "poll rolled back", extra={"source": poller.target.name, "error": str(error).split("\n", 1)[0]}
+                )
             connection.close()
         else:
             poller.is_stale = False
+            poller.gate.passed()
             return done
         if should_stop():
             return 0
         clock.sleep(random.uniform(0, wait_s))  # noqa: S311  # jitter, no secret
         wait_s = min(wait_s * 2, _BACK_OFF_S[1])
+
+
+def _keep_lease(poller: Poller) -> None:
+    """Renew the lease where it is time to; a database that cannot is met by the next action."""
+    if clock.monotonic_s() - poller.renewed_s <= poller.lease.ttl_ms / 5000:
+        return
+    try:
+        leases.renew(poller.lease)
+    except (DatabaseError, InterfaceError):
+        connection.close()
+    else:
+        poller.renewed_s = clock.monotonic_s()

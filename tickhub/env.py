@@ -87,6 +87,18 @@ def day(name: str, default: str) -> int:
     return (date - dt.date(1970, 1, 1)).days * DAY_MS
 
 
+def folder(name: str) -> str | None:
+    """Return the path of a folder that exists, None where it is not set.
+
+    :raises UsageError: if there is none
+    """
+    value = os.environ.get(name)
+    if value is not None and not Path(value).is_dir():
+        msg = f"{name}={value!r}: no such folder"
+        raise UsageError(msg)
+    return value
+
+
 def words(name: str, default: str) -> list[str]:
     """Return a comma-separated list without blanks and empty items."""
     return [word.strip() for word in os.environ.get(name, default).split(",") if word.strip()]

@@ -43,7 +43,7 @@ _DJANGO_COMMANDS = frozenset(
         *("sqlflush", "sqlmigrate", "sqlsequencereset"),
     ]
 )
-_OWN_WITHOUT_DATABASE = frozenset({"agent"})
+_OWN_WITHOUT_DATABASE = frozenset({"agent", "fetch"})
 # They migrate themselves, or say what is not migrated.
 _NOT_MIGRATED_FOR = frozenset({"up", "migrate", "showmigrations", "sqlmigrate"})
 _NAMES = ("DATABASE_URL", "REDIS_URL")

@@ -177,6 +177,13 @@ PAGE_TICKS = env.integer("TICKHUB_PAGE_TICKS", 65_536, least=100, most=1_000_000
 LEASE_TTL_MS = env.integer("TICKHUB_LEASE_TTL_MS", 5_000, least=1_000, most=600_000)
 QUEUE_MAX = env.integer("TICKHUB_QUEUE_MAX", 1_000, least=10, most=100_000)
 PUBLISH_AGAIN_MS = env.integer("TICKHUB_PUBLISH_AGAIN_MS", 10_000, least=100, most=600_000)
+# Below this reserve nothing is captured or stored: PostgreSQL needs room for its log, or it panics.
+DISK_RESERVE_MB = env.integer("TICKHUB_DISK_RESERVE_MB", 512, least=0, most=1_000_000)
+DATABASE_FOLDER = env.folder("TICKHUB_DATABASE_FOLDER")
+# High-water marks of the inbox: above one an incident opens, below its half it is resolved.
+BACKLOG_BATCHES_HIGH = env.integer("TICKHUB_BACKLOG_BATCHES", 10_000, least=10, most=10_000_000)
+BACKLOG_MB_HIGH = env.integer("TICKHUB_BACKLOG_MB", 1_024, least=1, most=1_000_000)
+BACKLOG_AGE_S_HIGH = env.integer("TICKHUB_BACKLOG_AGE_S", 300, least=1, most=86_400)
 EARLIEST_MSC = env.day("TICKHUB_EARLIEST_DAY", "1990-01-01")
 FUTURE_TOLERANCE_MS = env.integer("TICKHUB_FUTURE_TOLERANCE_MS", 1_000, least=0, most=86_400_000)
 # One more than cores: a worker waits for PostgreSQL half of its time.

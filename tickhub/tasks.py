@@ -11,10 +11,11 @@ from django.db import DatabaseError, InterfaceError, connection
 from ingest import inbox, queries, sessions
 from quality import incidents
 from storage import latest
-from tickhub import pipeline, publishing
+from tickhub import disk, overflow, pipeline, publishing
 from tickhub.celery import app
 from tickhub.core import metrics
 from tickhub.core.errors import TransientError
+from tickhub.disk import DiskFull
 from tickhub.reference import queries as reference
 
 logger = logging.getLogger(__name__)
@@ -30,9 +31,16 @@ _LEEWAY_MS = 1_000
 def process_batch(self: "Task[Any, Any]", /, *, batch_id: int, **_: object) -> None:  # Any: the stub's type parameters
     """Judge and store one batch; what may pass is tried again, later by the sweeper."""
     try:
+        disk.guard().check()
         pipeline.process(batch_id=batch_id)
+    except DiskFull:
+        # It waits in the inbox; the sweeper publishes again once there is room.
+        metrics.DISK_REFUSALS.inc()
     except (TransientError, DatabaseError, InterfaceError) as error:
         connection.close()
+        if disk.guard().explains(error):
+            metrics.DISK_REFUSALS.inc()
+            return
         if self.request.retries >= _RETRIES:
             logger.warning("batch left to the sweeper", extra={"batch_id": batch_id, "error": str(error)})
             return
@@ -50,6 +58,8 @@ def sweep_inbox(**_: object) -> None:
     )
     if ended:
         logger.warning("ended database sessions of clients that do not answer", extra={"sessions": ended})
+    if disk.guard().look().is_full:
+        return
     # No more than the queue has room for: what is taken and not published would wait twice as long for nothing.
     room = settings.QUEUE_MAX - publishing.queue_length()
     if room <= 0:
@@ -62,6 +72,12 @@ def sweep_inbox(**_: object) -> None:
 def keep_incidents(**_: object) -> None:
     """Sum the newest findings up into incidents."""
     incidents.keep()
+
+
+@app.task(name="tickhub.watch_overflow")
+def watch_overflow(**_: object) -> None:
+    """Open and resolve the incidents of what overflows."""
+    overflow.watch()
 
 
 @app.task(name="storage.refresh_latest")

@@ -1,28 +1,23 @@
 """Reads tick exports of the MT5 terminal: tab-separated text, an empty field is that of the row before."""
 
 import codecs
-import datetime as dt
 import re
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from ingest.sources import cells
+from ingest.sources.cells import Floats
 from tickhub.core import ticks as tick_arrays
 from tickhub.core.ticks import TICK_DTYPE, Int64s, Mask, Ticks
 
 EXAMPLES_MAX = 5
-_EPOCH_ORDINAL = dt.date(1970, 1, 1).toordinal()
 _DATE = re.compile(rb"(\d{4})[.\-/](\d{2})[.\-/](\d{2})")
-_NUMBER = re.compile(rb"[+-]?(\d+(\.\d*)?|\.\d+)")
-_NO_PLAIN_NUMBER = re.compile(rb"[^0-9.\t-]")
 # The flag bits that a field which is given stands for, where the export has no flags of its own.
 _BITS = {"BID": 2, "ASK": 4, "LAST": 8, "VOLUME": 16}
 _MEANING = {"FLAGS": "flags", "VOLUME": "volume"}
 _BLOCK_LINES = 65_536
 _FLAGS_END, _VOLUME_END = 2.0**32, 2.0**63
-
-Floats = npt.NDArray[np.float64]
 
 
 class NotAnExport(ValueError):
@@ -80,16 +75,16 @@ def _read_block(lines: list[bytes], first_number: int, header: list[str]) -> _Bl
         elif line.strip():
             bad[number] = f"{found + 1} fields, expected {len(header)}"
     # One split for all: a list for each row would cost more than everything else.
-    cells = b"\t".join(good).split(b"\t") if good else []
-    cells_of = {name: cells[place :: len(header)] for place, name in enumerate(header)}
+    flat = b"\t".join(good).split(b"\t") if good else []
+    cells_of = {name: flat[place :: len(header)] for place, name in enumerate(header)}
     time_msc, reasons = _times(cells_of["DATE"], cells_of["TIME"])
     values: dict[str, Floats] = {}
     is_empty: dict[str, Mask] = {}
     for name in (name for name in (*_BITS, "FLAGS") if name in cells_of):
         is_empty[name] = np.fromiter(map(len, cells_of[name]), dtype=np.int64, count=len(good)) == 0
-        values[name], is_bad = _numbers(cells_of[name])
+        values[name], is_bad = cells.numbers(cells_of[name])
         for place in np.flatnonzero(is_bad | _is_out_of_range(name, values[name])).tolist():
-            reasons.setdefault(place, f"{name} {_show(cells_of[name][place])} is no {_MEANING.get(name, 'price')}")
+            reasons.setdefault(place, f"{name} {cells.show(cells_of[name][place])} is no {_MEANING.get(name, 'price')}")
     bad.update({numbers[place]: reason for place, reason in reasons.items()})
     is_good = np.ones(len(good), dtype=np.bool_)
     is_good[list(reasons)] = False
@@ -122,63 +117,14 @@ def _header(line: bytes) -> list[str]:
     return names
 
 
-def _show(cell: bytes) -> str:
-    return repr(cell[:40].decode("ascii", "replace"))
-
-
 def _times(dates: list[bytes], times: list[bytes]) -> tuple[Int64s, dict[int, str]]:
     """Return milliseconds since 1970 and, by place, why a date or time is none."""
-    day_of = {date: _day(date) for date in set(dates)}
-    days = np.array([day_of[date] for date in dates], dtype=np.int64)
-    in_day = _in_day(times)
-    reasons = {place: f"TIME {_show(times[place])} is no time" for place in np.flatnonzero(in_day < 0).tolist()}
-    for place in np.flatnonzero(days == _NO_DAY).tolist():
-        reasons[place] = f"DATE {_show(dates[place])} is no date"
+    days = cells.days(dates, _DATE)
+    in_day = cells.in_day(times)
+    reasons = {place: f"TIME {cells.show(times[place])} is no time" for place in np.flatnonzero(in_day < 0).tolist()}
+    for place in np.flatnonzero(days == cells.NO_DAY).tolist():
+        reasons[place] = f"DATE {cells.show(dates[place])} is no date"
     return days * 86_400_000 + in_day, reasons
-
-
-_NO_DAY = -(2**31)
-
-
-def _day(text: bytes) -> int:
-    match = _DATE.fullmatch(text)
-    try:
-        return dt.date(*map(int, match.groups())).toordinal() - _EPOCH_ORDINAL if match else _NO_DAY
-    except ValueError:
-        return _NO_DAY
-
-
-def _in_day(times: list[bytes]) -> Int64s:
-    """Return milliseconds of the day of ``HH:MM:SS`` and ``HH:MM:SS.mmm``; -1 for what is no time."""
-    lengths = np.fromiter(map(len, times), dtype=np.int64, count=len(times))
-    characters = np.array(times, dtype="S12").view(np.uint8).reshape(len(times), 12)
-    # Without milliseconds the rest of the twelve characters is zero bytes.
-    is_short = lengths == 8
-    characters[is_short, 8:] = np.frombuffer(b".000", dtype=np.uint8)
-    numbers = characters.astype(np.int64) - ord("0")
-    at = [0, 1, 3, 4, 6, 7, 9, 10, 11]
-    is_good = (is_short | (lengths == 12)) & ((numbers[:, at] >= 0) & (numbers[:, at] <= 9)).all(axis=1)
-    is_good &= (characters[:, [2, 5, 8]] == np.frombuffer(b"::.", dtype=np.uint8)).all(axis=1)
-    hours, minutes, seconds = (numbers[:, i] * 10 + numbers[:, i + 1] for i in (0, 3, 6))
-    is_good &= (hours < 24) & (minutes < 60) & (seconds < 60)
-    thousandths = numbers[:, 9] * 100 + numbers[:, 10] * 10 + numbers[:, 11]
-    in_day: Int64s = np.where(is_good, ((hours * 60 + minutes) * 60 + seconds) * 1000 + thousandths, -1)
-    return in_day
-
-
-def _numbers(cells: list[bytes]) -> tuple[Floats, Mask]:
-    """Return the values of cells, zero where one is empty, and where one is no number."""
-    is_bad = np.zeros(len(cells), dtype=np.bool_)
-    filled = [cell or b"0" for cell in cells]
-    if not _NO_PLAIN_NUMBER.search(b"\t".join(filled)):
-        try:
-            return np.array(list(map(float, filled)), dtype=np.float64), is_bad
-        except ValueError:
-            pass  # a field such as "1.2.3": look at each
-    for place, cell in enumerate(filled):
-        if not _NUMBER.fullmatch(cell):
-            filled[place], is_bad[place] = b"0", True
-    return np.array(list(map(float, filled)), dtype=np.float64), is_bad
 
 
 def _is_out_of_range(name: str, values: Floats) -> Mask:

@@ -12,10 +12,11 @@ from ingest.sources.playback import (
     StandingClock,
     TimedClock,
 )
+from ingest.sources.providers import reading as providers
 from ingest.sources.recording import Recording
 from ingest.sources.session import Session
 from ingest.sources.simulator import Listing, SimulatedTerminal
-from ingest.sources.spec import Mt5Spec, ReplaySpec, SimSpec, SourceSpec
+from ingest.sources.spec import Mt5Spec, PlayedSpec, ProviderSpec, SimSpec, SourceSpec
 from ingest.sources.tape import GeneratedTape, RecordingTape
 from ingest.sources.terminal import OpenSource, Terminal
 from tickhub.core import clock, zones
@@ -49,7 +50,7 @@ class SimulatedSource:
         self.terminal: Terminal = self.simulated
         self.symbols = tuple(listings)
         self.server_name = server_name
-        self.is_replay = spec.scheme == ReplaySpec.scheme
+        self.is_replay = isinstance(spec, PlayedSpec)
         self.clock = _clock(spec)
         self.start_msc = start_msc
         self.notes = tuple(notes)
@@ -92,7 +93,7 @@ def open_source(spec: SourceSpec, *, playback: Playback, host_now_msc: Callable[
     :raises UsageError: if it cannot be opened as given, in one line
     :raises ingest.sources.session.TerminalUnavailable: if a real terminal does not answer
     """
-    if isinstance(spec, ReplaySpec):
+    if isinstance(spec, PlayedSpec):
         return _open_replay(spec, playback=playback, host_now_msc=host_now_msc)
     if isinstance(spec, SimSpec):
         return _open_sim(spec, host_now_msc)
@@ -111,14 +112,14 @@ def open_for_rereading(
 
     :raises UsageError: if it cannot be opened, or its history cannot be read by a second process
     """
-    if isinstance(spec, ReplaySpec):
+    if isinstance(spec, PlayedSpec):
         listings, notes = _listings(spec)
         end_msc = max(int(tape.shown_at[-1]) for tape in _tapes(listings))
         return SimulatedSource(
             listings,
             playback_clock=StandingClock(end_msc if reached_msc is None else reached_msc),
             spec=spec,
-            server_name=REPLAY_SERVER,
+            server_name=providers.SERVERS.get(spec.scheme, REPLAY_SERVER),
             start_msc=end_msc,
             notes=notes,
         )
@@ -149,7 +150,7 @@ def _open_sim(spec: SimSpec, host_now_msc: Callable[[], int]) -> SimulatedSource
     )
 
 
-def _open_replay(spec: ReplaySpec, *, playback: Playback, host_now_msc: Callable[[], int]) -> SimulatedSource:
+def _open_replay(spec: PlayedSpec, *, playback: Playback, host_now_msc: Callable[[], int]) -> SimulatedSource:
     listings, notes = _listings(spec)
     start_msc = playback.start_msc
     if start_msc is None:
@@ -174,7 +175,7 @@ def _open_replay(spec: ReplaySpec, *, playback: Playback, host_now_msc: Callable
         listings,
         playback_clock=playback_clock,
         spec=spec,
-        server_name=REPLAY_SERVER,
+        server_name=providers.SERVERS.get(spec.scheme, REPLAY_SERVER),
         start_msc=first_msc if start_msc is None else start_msc,
         notes=notes,
     )
@@ -184,8 +185,11 @@ def _tapes(listings: dict[str, Listing]) -> list[RecordingTape]:
     return [listing.tape for listing in listings.values() if isinstance(listing.tape, RecordingTape)]
 
 
-def _listings(spec: ReplaySpec) -> tuple[dict[str, Listing], list[str]]:
-    """Load what a replay plays, and say what of it is left out."""
+def _listings(spec: PlayedSpec) -> tuple[dict[str, Listing], list[str]]:
+    """Load what is played, and say what of it is left out."""
+    if isinstance(spec, ProviderSpec):
+        found, notes = providers.load(spec)
+        return {loaded.symbol: Listing(RecordingTape(loaded.ticks), digits) for loaded, digits in found}, notes
     skipped: list[str] = []
     if spec.path.is_dir():
         if spec.symbol is not None:

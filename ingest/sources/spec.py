@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar, TypeVar
 from urllib.parse import quote, unquote
@@ -15,6 +15,8 @@ from tickhub.core.zones import ClockRule
 SYMBOL_CHARS_MAX = 30
 NAME_CHARS_MAX = 200
 RATE_MAX = 1_000_000.0
+# What the column holds.
+PRIORITY_MAX = 32_767
 DEFAULT_SYMBOLS = ("EURUSD", "GBPUSD", "USDJPY", "XAUUSD")
 
 _T = TypeVar("_T")
@@ -22,13 +24,17 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class SourceSpec:
-    """What every SPEC can say. ``begins_msc`` (``from=``) is UTC; ``clock`` is None where not given."""
+    """What every SPEC can say. ``begins_msc`` (``from=``) is UTC; ``clock`` is None where not given.
+
+    ``priority`` is None where not given: a known source keeps its own.
+    """
 
     scheme: ClassVar[str]
     text: str
     name: str | None
     clock: ClockRule | None
     begins_msc: int | None
+    priority: int | None = field(default=None, kw_only=True)
 
     @property
     def identity(self) -> str:
@@ -68,10 +74,9 @@ class SimSpec(SourceSpec):
 
 
 @dataclass(frozen=True, slots=True)
-class ReplaySpec(SourceSpec):
-    """A recording, or a folder of them. ``speed`` None means as fast as it is read; ``start_msc`` is UTC."""
+class PlayedSpec(SourceSpec):
+    """Files that are played. ``speed`` None means as fast as they are read; ``start_msc`` is UTC."""
 
-    scheme: ClassVar[str] = "replay"
     path: Path
     symbol: str | None
     speed: float | None
@@ -79,7 +84,52 @@ class ReplaySpec(SourceSpec):
 
     def default_identity(self) -> str:
         """Return scheme and resolved path."""
-        return f"replay:{self.path}"
+        return f"{self.scheme}:{self.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaySpec(PlayedSpec):
+    """A recording, or a folder of them."""
+
+    scheme: ClassVar[str] = "replay"
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderSpec(PlayedSpec):
+    """Files of a history provider, whose clock belongs to the scheme. ``digits`` None: the scheme's own rule."""
+
+    fixed_clock: ClassVar[ClockRule]
+    digits: int | None
+
+    def default_identity(self) -> str:
+        """Return scheme, resolved path, and what chooses and scales the prices in it."""
+        chosen = {"symbol": self.symbol, "digits": self.digits}
+        query = "&".join(f"{key}={quote(str(value), safe='')}" for key, value in chosen.items() if value is not None)
+        return f"{self.scheme}:{self.path}" + (f"?{query}" if query else "")
+
+
+@dataclass(frozen=True, slots=True)
+class DukascopySpec(ProviderSpec):
+    """A mirror of Dukascopy's hour files, or one of them."""
+
+    scheme: ClassVar[str] = "dukascopy"
+    fixed_clock: ClassVar[ClockRule] = zones.UTC
+
+
+@dataclass(frozen=True, slots=True)
+class HistDataSpec(ProviderSpec):
+    """Tick files of HistData in eastern standard time, which knows no summer time."""
+
+    scheme: ClassVar[str] = "histdata"
+    fixed_clock: ClassVar[ClockRule] = zones.fixed(-5 * clock.HOUR_MS)
+
+
+@dataclass(frozen=True, slots=True)
+class TrueFxSpec(ProviderSpec):
+    """Tick files of TrueFX."""
+
+    scheme: ClassVar[str] = "truefx"
+    fixed_clock: ClassVar[ClockRule] = zones.UTC
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,9 +199,23 @@ def parse(text: str) -> SourceSpec:
         raise UsageError(f"source {text}: has a fragment (#…); write %23 where a symbol or path contains #")
     body, _, query = rest.partition("?")
     parameters = _Parameters(text, query)
+    priority = parameters.take("priority", _priority)
     spec = reader(parameters, unquote(body))
     parameters.refuse_rest(scheme)
-    return spec
+    return spec if priority is None else replace(spec, priority=priority)
+
+
+def check_scale(spec: SourceSpec, known_text: str) -> None:
+    """Check that a known source goes on with the decimals that its prices were captured with.
+
+    :raises UsageError: if its ``digits=`` is another
+    """
+    known = parse(known_text)
+    if isinstance(spec, ProviderSpec) and isinstance(known, ProviderSpec) and spec.digits != known.digits:
+        before = "none" if known.digits is None else known.digits
+        raise UsageError(
+            f"source {spec.text}: it was captured with digits={before}; give it another name= to change it"
+        )
 
 
 def _mt5(parameters: _Parameters, body: str) -> SourceSpec:
@@ -190,6 +254,31 @@ def _replay(parameters: _Parameters, body: str) -> SourceSpec:
     )
 
 
+def _provider(kind: type[ProviderSpec]) -> Callable[[_Parameters, str], SourceSpec]:
+    """Return the reader of one provider's SPEC."""
+
+    def read(parameters: _Parameters, body: str) -> SourceSpec:
+        if not body or "\0" in body:
+            raise parameters.error(f"expected {kind.scheme}:PATH, a file or a folder of them")
+        name, given, begins_msc = parameters.common()
+        if given not in (None, kind.fixed_clock):
+            raise parameters.error(f"clock=: files of {kind.scheme} are at {kind.fixed_clock.text}, always")
+        speed = parameters.take("speed", _speed)
+        return kind(
+            parameters.text,
+            name,
+            kind.fixed_clock,
+            begins_msc,
+            path=Path(body).resolve(),
+            symbol=parameters.take("symbol", read_symbol),
+            speed=1.0 if speed is None else speed[0],
+            start_msc=parameters.take("start", lambda value: clock.parse(unquote(value))),
+            digits=parameters.take("digits", _digits),
+        )
+
+    return read
+
+
 def _agent(parameters: _Parameters, body: str) -> SourceSpec:
     if body:
         raise parameters.error(f"expected nothing after agent:, found {body!r}")
@@ -201,6 +290,7 @@ _SCHEMES: dict[str, Callable[[_Parameters, str], SourceSpec]] = {
     "sim": _sim,
     "replay": _replay,
     "agent": _agent,
+    **{kind.scheme: _provider(kind) for kind in (DukascopySpec, HistDataSpec, TrueFxSpec)},
 }
 
 
@@ -242,6 +332,18 @@ def _rate(text: str) -> float:
 def _seed(text: str) -> int:
     if not re.fullmatch(r"\d{1,18}", text, re.ASCII):
         raise ValueError("expected a whole number from 0 on, of at most 18 digits")
+    return int(text)
+
+
+def _priority(text: str) -> int:
+    if not re.fullmatch(r"\d{1,5}", text, re.ASCII) or int(text) > PRIORITY_MAX:
+        raise ValueError(f"expected a whole number from 0 to {PRIORITY_MAX}; the lowest is preferred")
+    return int(text)
+
+
+def _digits(text: str) -> int:
+    if not re.fullmatch(r"[0-8]", text):
+        raise ValueError("expected the decimals of a price, 0 to 8")
     return int(text)
 
 

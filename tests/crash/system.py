@@ -91,11 +91,14 @@ class System:
         self.out = data.with_name("up.out")
         self.err = data.with_name("up.err")
         self.seen: set[int] = set()
+        self.port = 0
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self, spec: str) -> None:
-        """Start it on one source, until that is played."""
-        arguments = ["up", f"--data-dir={self.data}", f"--http=127.0.0.1:{_free_port()}", "--source", spec]
+    def start(self, *specs: str) -> None:
+        """Start it on sources, until they are played."""
+        self.port = _free_port()
+        arguments = ["up", f"--data-dir={self.data}", f"--http=127.0.0.1:{self.port}"]
+        arguments += [argument for spec in specs for argument in ("--source", spec)]
         with self.out.open("wb") as out, self.err.open("wb") as err:
             self.process = subprocess.Popen(
                 [sys.executable, MANAGE, *arguments, "--until-drained", "--json"],
@@ -173,10 +176,10 @@ class System:
         command = [sys.executable, MANAGE, *arguments, f"--data-dir={self.data}"]
         return subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=120, check=False)
 
-    def difference(self, source: Path, symbol: str) -> dict[str, int]:
+    def difference(self, source: Path, symbol: str, *options: str) -> dict[str, int]:
         """Export a symbol and compare it with its source by the independent script."""
         out = self.data.with_name("export.npz")
-        exported = self.manage("export", "--symbol", symbol, "--out", str(out))
+        exported = self.manage("export", "--symbol", symbol, "--out", str(out), *options)
         assert exported.returncode == 0, exported.stderr
         command = [sys.executable, ORACLE, str(out), str(source)]
         compared = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)

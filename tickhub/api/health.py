@@ -1,4 +1,4 @@
-"""What health/ reports: each server's answer, the backlog, and failed batches."""
+"""What health/ reports: each server's answer, the backlog, failed batches, and room on the database's disk."""
 
 from typing import Any
 
@@ -7,6 +7,8 @@ from django.db import DatabaseError, connection
 
 from ingest import queries
 from storage import latest
+from tickhub import disk, stops
+from tickhub.reference import queries as reference
 
 
 def report() -> dict[str, Any]:  # Any: JSON
@@ -16,10 +18,18 @@ def report() -> dict[str, Any]:  # Any: JSON
         "redis": "ok",
         "waiting_batches": None,
         "failed_batches": None,
+        "oldest_waiting_s": None,
+        "disk": "unknown",
+        "disk_free_bytes": None,
+        "stopped_sources": {},
     }  # as above
     try:
-        found["waiting_batches"] = queries.waiting_count()
+        backlog = queries.backlog()
+        found["waiting_batches"], found["oldest_waiting_s"] = backlog.batches, round(backlog.age_s, 1)
         found["failed_batches"] = queries.failed_count()
+        room = disk.guard().look()
+        found["disk"], found["disk_free_bytes"] = room.state, room.free_bytes
+        found["stopped_sources"] = stops.stopped(source.name for source in reference.sources())
     except DatabaseError as error:
         connection.close()
         found["postgresql"] = type(error).__name__
@@ -27,5 +37,7 @@ def report() -> dict[str, Any]:  # Any: JSON
         latest.client().ping()
     except redis.RedisError as error:
         found["redis"] = type(error).__name__
-    is_ok = found["postgresql"] == "ok" and found["redis"] == "ok"
+    if found["stopped_sources"]:
+        found["disk"] = "DISK_FULL"
+    is_ok = found["postgresql"] == "ok" and found["redis"] == "ok" and found["disk"] != "DISK_FULL"
     return {"status": "ok" if is_ok else "failing", **found}

@@ -20,6 +20,17 @@ BATCH_SECONDS = Histogram(
     ["stage"],
     buckets=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1),
 )
+DISK_FREE_BYTES = Gauge(
+    "tickhub_disk_free_bytes", "Room on the database's disk, where it can be seen.", multiprocess_mode="mostrecent"
+)
+CAPTURE_STOPPED = Gauge(
+    "tickhub_capture_stopped", "1 while a source's poller may save nothing.", ["source"], multiprocess_mode="mostrecent"
+)
+DISK_REFUSALS = Counter("tickhub_disk_refusals_total", "Batches that a worker left alone because the disk is full.")
+BACKLOG_BYTES = Gauge("tickhub_backlog_bytes", "Bytes of ticks not yet stored.", multiprocess_mode="mostrecent")
+BACKLOG_AGE_SECONDS = Gauge(
+    "tickhub_backlog_age_seconds", "How long the oldest batch has waited.", multiprocess_mode="mostrecent"
+)
 BACKLOG_BATCHES = Gauge(
     "tickhub_backlog_batches", "Batches captured and not yet stored.", multiprocess_mode="mostrecent"
 )

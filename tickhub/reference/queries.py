@@ -52,11 +52,11 @@ def sources(*, name: str | None = None) -> QuerySet[Source]:
 
 
 def one_feed(*, symbol: str, source: str | None) -> Feed:
-    """Return the only feed of a symbol.
+    """Return the only feed of a symbol, or, where no source calls anything so, of an instrument of that code.
 
     :raises UsageError: if there is none, or several and no source is given
     """
-    found = list(feeds(source=source, symbol=symbol))
+    found = list(feeds(source=source, symbol=symbol)) or list(feeds(source=source).filter(instrument__code=symbol))
     where = f" of source {source}" if source else ""
     if not found:
         known = ", ".join(sorted({feed.symbol for feed in feeds(source=source)})) or "none"

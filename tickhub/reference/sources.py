@@ -7,6 +7,7 @@ from django.db import transaction
 from tickhub.core import clock
 from tickhub.core.errors import UsageError
 from tickhub.core.zones import ClockRule
+from tickhub.reference import codes
 from tickhub.reference.models import ClockEpoch, Feed, Instrument, Source
 
 # How far ahead epochs are written: a source that is started once in two years knows its next switch.
@@ -15,7 +16,7 @@ _AHEAD_MS = 730 * clock.DAY_MS
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What a source says of itself when it is opened."""
+    """What a source says of itself when it is opened; a ``priority`` of None leaves a known source's own."""
 
     name: str
     spec: str
@@ -24,6 +25,7 @@ class Description:
     is_replay: bool
     clock: ClockRule
     clock_evidence: str
+    priority: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,7 @@ def register(description: Description, *, now_msc: int) -> Source:
                 "server_name": description.server_name,
                 "is_replay": description.is_replay,
                 "clock": description.clock.text,
+                **({} if description.priority is None else {"priority": description.priority}),
             },
         )
         _extend_epochs(source, description, now_msc + _AHEAD_MS)
@@ -104,7 +107,7 @@ def register_feeds(*, source: Source, symbols: list[SymbolDescription]) -> list[
     with transaction.atomic(durable=True):
         for described in symbols:
             instrument, _ = Instrument.objects.get_or_create(
-                code=described.symbol,
+                code=codes.canonical(described.symbol),
                 defaults={
                     "digits": described.digits,
                     "price_basis": Instrument.PriceBasis.QUOTE if described.is_quoted else Instrument.PriceBasis.LAST,

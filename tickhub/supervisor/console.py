@@ -6,6 +6,7 @@ from typing import TextIO
 
 from rich.console import Console, Group
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -26,6 +27,7 @@ class Progress:
         self._live = Live(console=self._console, auto_refresh=False) if stream.isatty() else None
         self._shown_s = -_PLAIN_S
         self._figures: Figures | None = None
+        self._banner: str | None = None
 
     def __enter__(self) -> "Progress":
         if self._live:
@@ -45,6 +47,12 @@ class Progress:
             self._refresh()
         else:
             self._write(line)
+
+    def banner(self, line: str | None) -> None:
+        """Show a state over the figures until it is over; on other streams tell when it begins and ends."""
+        if not self._live and (line is None) != (self._banner is None):
+            self._write(line or "capture goes on: the disk has room again")
+        self._banner = line
 
     def show(self, figures: Figures) -> None:
         """Show the figures: at once on a terminal, every five seconds elsewhere."""
@@ -70,7 +78,7 @@ class Progress:
             self._live.update(Group(self._table(), *(Text(line) for line in self._events)), refresh=True)
 
     def _table(self) -> Table:
-        table = Table(title="tickhub", title_justify="left")
+        table = Table(title=f"tickhub   {escape(self._banner or '')}".rstrip(), title_justify="left")
         for name in (
             "source",
             "ticks/s",

@@ -73,7 +73,7 @@ class Live:
     """The figures of a run, batch by batch: what a look costs does not grow with the run."""
 
     def __init__(self, *, names: list[str], after_batch: int, window_s: float) -> None:
-        self._names = names
+        self.names = names
         self._window_s = window_s
         self._boundary = after_batch
         # Ids of the newest batch at earlier looks, to find where the window begins.
@@ -98,7 +98,7 @@ class Live:
             window_s, first = self._window(newest)
             cursor.execute(_RECENT, {"after": first})
             recent = {row[0]: row[1:] for row in cursor.fetchall()}
-        sources = Source.objects.filter(name__in=self._names).order_by("name").values_list("pk", "name")
+        sources = Source.objects.filter(name__in=self.names).order_by("name").values_list("pk", "name")
         return Figures(tuple(self._source(pk, name, unsettled, recent, window_s) for pk, name in sources))
 
     def _window(self, newest: int) -> tuple[float, int]:

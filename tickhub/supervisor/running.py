@@ -13,9 +13,9 @@ from django.db import DatabaseError, connection
 
 from ingest.sources import opening
 from ingest.sources import spec as specs
-from ingest.sources.spec import ReplaySpec
+from ingest.sources.spec import PlayedSpec
 from quality import incidents
-from tickhub import checks, reconcile
+from tickhub import checks, overflow, reconcile, stops
 from tickhub.core import clock
 from tickhub.core.errors import UsageError
 from tickhub.embedded.servers import Servers
@@ -27,6 +27,7 @@ from tickhub.supervisor.supervisor import Supervisor
 
 # After Ctrl-C: how long sources are read again before the rest is reported as not compared.
 _RECONCILE_S = 2.0
+_WATCH_EVERY_S = 5.0
 DEFAULT_SOURCE = "sim:?symbols=EURUSD,GBPUSD,USDJPY,XAUUSD&rate=50&seed=1"
 
 
@@ -96,7 +97,7 @@ def _check_sources(request: Request, progress: Progress) -> list[str]:
     for text in request.sources:
         spec = specs.parse(text)
         names.append(spec.identity)
-        if not isinstance(spec, ReplaySpec):
+        if not isinstance(spec, PlayedSpec):
             # Only a recording can be looked at from outside its poller.
             continue
         for note in opening.open_for_rereading(spec).notes:
@@ -154,15 +155,36 @@ def _catch_signals(supervisor: Supervisor) -> list[int]:
 
 def _watch(supervisor: Supervisor, progress: Progress, live: figures.Live, stop: list[int]) -> bool:
     """Watch until the sources end or a signal comes; return whether it was a signal."""
-    shown_s = 0.0
+    shown_s = watched_s = 0.0
     while not stop:
         if supervisor.watch():
             return False
         if clock.monotonic_s() - shown_s >= 1.0:
             shown_s = clock.monotonic_s()
+            progress.banner(_state(live))
             _show(progress, live)
+        if clock.monotonic_s() - watched_s >= _WATCH_EVERY_S:
+            watched_s = clock.monotonic_s()
+            _watch_overflow()
         clock.sleep(0.1)
     return True
+
+
+def _watch_overflow() -> None:
+    """Watch from here too: where no worker runs, none would tell that the inbox fills."""
+    try:
+        overflow.watch()
+    except DatabaseError:
+        # Told by the figures already.
+        connection.close()
+
+
+def _state(live: figures.Live) -> str | None:
+    try:
+        return stops.state(live.names)
+    except DatabaseError:
+        connection.close()
+        return None
 
 
 def _show(progress: Progress, live: figures.Live) -> None:

@@ -6,7 +6,10 @@ import pytest
 
 from ingest.sources import spec
 from ingest.sources.spec import AgentSpec, Mt5Spec, ReplaySpec, SimSpec
+from tickhub.core import zones
 from tickhub.core.errors import UsageError
+
+SCHEMES = "mt5:, sim:, replay:, agent:, dukascopy:, histdata:, truefx:"
 
 
 def test_sim_without_parameters_is_four_symbols_at_fifty_ticks_per_second() -> None:
@@ -117,8 +120,8 @@ def test_clock_that_is_not_given_is_none_and_not_utc() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("EURUSD.npz", "source 'EURUSD.npz': unknown scheme, expected one of mt5:, sim:, replay:, agent:"),
-        ("ftp:x", "source 'ftp:x': unknown scheme, expected one of mt5:, sim:, replay:, agent:"),
+        ("EURUSD.npz", "source 'EURUSD.npz': unknown scheme, expected one of " + SCHEMES),
+        ("ftp:x", "source 'ftp:x': unknown scheme, expected one of " + SCHEMES),
         (
             "sim:?symbols=EURUSD#",
             "source sim:?symbols=EURUSD#: has a fragment (#…); write %23 where a symbol or path contains #",
@@ -165,3 +168,45 @@ def test_a_symbol_has_at_most_thirty_characters() -> None:
     assert isinstance(parsed, SimSpec)
     with pytest.raises(UsageError, match="has 31 characters, at most 30 are allowed"):
         spec.parse("sim:?symbols=" + "A" * 31)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("dukascopy:x?clock=%2B03:00", "clock=: files of dukascopy are at UTC, always"),
+        ("histdata:x?clock=UTC", "clock=: files of histdata are at -05:00, always"),
+        ("histdata:", "expected histdata:PATH, a file or a folder of them"),
+        ("truefx:x?digits=9", "digits=9: expected the decimals of a price, 0 to 8"),
+        ("sim:?priority=-1", "priority=-1: expected a whole number from 0 to 32767; the lowest is preferred"),
+        ("sim:?priority=32768", "priority=32768: expected a whole number from 0 to 32767; the lowest is preferred"),
+        ("replay:x?digits=5", "replay: has no parameter digits="),
+    ],
+)
+def test_what_a_provider_or_a_priority_cannot_be_is_refused(text: str, message: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        spec.parse(text)
+
+    assert str(raised.value) == f"source {text}: {message}"
+
+
+def test_the_clock_of_a_provider_is_its_own_and_may_be_named() -> None:
+    assert spec.parse("histdata:x").clock == zones.parse("-05:00")
+    assert spec.parse("histdata:x?clock=-05:00").clock == zones.parse("-05:00")
+    assert spec.parse("truefx:x?clock=UTC").clock == zones.UTC
+
+
+def test_a_provider_is_identified_by_path_symbol_and_given_digits(tmp_path: Path) -> None:
+    assert spec.parse(f"dukascopy:{tmp_path}").identity == f"dukascopy:{tmp_path}"
+    assert spec.parse(f"truefx:{tmp_path}?symbol=EUR/USD&speed=max&priority=7").identity == (
+        f"truefx:{tmp_path}?symbol=EUR%2FUSD"
+    )
+    assert spec.parse(f"dukascopy:{tmp_path}?digits=3&symbol=BTCUSD").identity == (
+        f"dukascopy:{tmp_path}?symbol=BTCUSD&digits=3"
+    )
+
+
+def test_every_scheme_knows_a_priority_and_none_is_not_a_hundred() -> None:
+    assert [spec.parse(f"{body}priority=7").priority for body in ("sim:?", "mt5:demo?", "agent:?", "replay:x?")] == [
+        7
+    ] * 4
+    assert spec.parse("sim:").priority is None

@@ -28,7 +28,7 @@ class Command(TickhubCommand):
             "--source",
             action="append",
             metavar="SPEC",
-            help=f"repeatable; mt5:NAME, sim:?symbols=…&rate=…, replay:PATH?speed=max (default {DEFAULT_SOURCE})",
+            help=f"repeatable; sim:?rate=…, replay:PATH?speed=max, dukascopy:PATH, … (default {DEFAULT_SOURCE})",
         )
         parser.add_argument("--http", default="127.0.0.1:8000", metavar="HOST:PORT", help="address of the web")
         parser.add_argument(

@@ -1,0 +1,1 @@
+"""History providers: each reads its own kind of files into ticks, on its own clock."""
