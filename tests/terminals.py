@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ingest.sources.terminal import Terminal
+from ingest.sources.terminal import PlainSource, Terminal
 from tickhub.core.ticks import TICK_DTYPE, Ticks
 
 
@@ -64,7 +64,7 @@ class HandWrittenTerminal:
 
 
 @dataclass
-class HandWrittenSource:
+class HandWrittenSource(PlainSource):
     """A source over a hand-written terminal whose clock the test sets."""
 
     terminal: Terminal

@@ -1,8 +1,9 @@
 """Opens the source that a SPEC names."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from ingest.sources import mt5, recording
+from ingest.sources.account import Expected
 from ingest.sources.market import Market
 from ingest.sources.playback import (
     HostClock,
@@ -14,12 +15,14 @@ from ingest.sources.playback import (
 )
 from ingest.sources.recording import Recording
 from ingest.sources.session import Session
-from ingest.sources.simulator import Listing, SimulatedTerminal
+from ingest.sources.simulator import LOGIN, Listing, SimulatedTerminal
 from ingest.sources.spec import Mt5Spec, ReplaySpec, SimSpec, SourceSpec
+from ingest.sources.surface import ReadingSurface
 from ingest.sources.tape import GeneratedTape, RecordingTape
-from ingest.sources.terminal import OpenSource, Terminal
+from ingest.sources.terminal import Health, OpenSource, PlainSource, Terminal
 from tickhub.core import clock
 from tickhub.core.errors import UsageError
+from tickhub.core.symbols import SymbolFacts
 
 __all__ = ["Playback", "SimulatedSource", "open_for_rereading", "open_source"]
 
@@ -27,7 +30,7 @@ SIM_SERVER = "Simulated-Demo"
 REPLAY_SERVER = "Recording"
 
 
-class SimulatedSource:
+class SimulatedSource(PlainSource):
     """A simulated terminal with the clock that drives it. Fits :class:`OpenSource`."""
 
     can_be_reread = True
@@ -43,7 +46,9 @@ class SimulatedSource:
         notes: Sequence[str] = (),
     ) -> None:
         self.simulated = SimulatedTerminal(listings, now_msc=lambda: playback_clock.now_msc, server=server_name)
-        self.terminal: Terminal = self.simulated
+        expected = Expected(LOGIN, server_name)
+        surface = ReadingSurface(self.simulated, label=spec.text, expected=expected)
+        self.terminal: Terminal = surface
         self.symbols = tuple(listings)
         self.server_name = server_name
         self.is_replay = spec.scheme == ReplaySpec.scheme
@@ -53,13 +58,23 @@ class SimulatedSource:
         self._begins_msc = None if spec.begins_msc is None else spec.begins_msc + self.offset_ms
         self._listings = listings
         self._clock = playback_clock
-        self._session = Session(self.simulated, label=spec.text, symbols=self.symbols, server=server_name)
+        self._surface = surface
+        self._session = Session(surface, label=spec.text, symbols=self.symbols, expected=expected)
         self._session.open()
+
+    def health(self) -> Health:
+        """See :meth:`OpenSource.health`."""
+        breaker = self._session.breaker
+        return Health(self._session.link, breaker.circuit, breaker.failures, self._surface.hung_s)
+
+    def facts(self) -> Mapping[str, SymbolFacts]:
+        """See :meth:`OpenSource.facts`."""
+        return self._session.facts
 
     def begin_poll(self) -> int:
         """See :meth:`OpenSource.begin_poll`."""
         self._clock.advance()
-        self._session.ensure(self._clock.now_msc)
+        self._session.ensure()
         return self._clock.now_msc
 
     def is_exhausted(self) -> bool:

@@ -55,6 +55,8 @@ class Faults:
     page_limit: int | None = None
     partial_reads: dict[str, int] = field(default_factory=dict)
     refuse_initialize: bool = False
+    # initialize() attaches to the terminal as it runs, whatever account was asked for.
+    ignore_credentials: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,9 @@ class SimulatedTerminal(Constants):
         self.faults = Faults()
         self.server = server
         self.account_login = login
+        self.trade_mode = Constants.ACCOUNT_TRADE_MODE_DEMO
+        # The accounts that login() knows, with their servers.
+        self.logins = {login: server}
         self._listings = dict(listings)
         self._now_msc = now_msc
         self._selected: set[str] = set()
@@ -108,18 +113,23 @@ class SimulatedTerminal(Constants):
                     (Constants.RES_E_INTERNAL_FAIL_INIT, "IPC initialize failed, MetaTrader 5 x64 not found")
                 )
             arguments.check_initialize(args, settings)
-            self._check_account(settings)
+            if not self.faults.ignore_credentials:
+                self._check_account(settings)
             self._is_connected = True
             return True
 
         return self._call("initialize", connect, False, is_offline=True)
 
     def login(self, *args: object, **settings: object) -> bool:
-        """Change the account: ``login(login, password=, server=, timeout=)``; only the terminal's own succeeds."""
+        """Change the account: ``login(login, password=, server=, timeout=)``; only the terminal's own succeed."""
 
         def log_in() -> bool:
             arguments.check_login(args, settings)
-            self._check_account({"login": args[0] if args else settings.get("login"), **settings})
+            login = args[0] if args else settings.get("login")
+            server = self.logins.get(login) if isinstance(login, int) else None
+            if not isinstance(login, int) or server is None or settings.get("server", server) != server:
+                raise CallFailed(AUTH_FAILED)
+            self.account_login, self.server = login, server
             return True
 
         return self._call("login", log_in, False)
@@ -184,7 +194,7 @@ class SimulatedTerminal(Constants):
                 structs.AccountInfo,
                 {
                     "login": self.account_login,
-                    "trade_mode": Constants.ACCOUNT_TRADE_MODE_DEMO,
+                    "trade_mode": self.trade_mode,
                     "leverage": 100,
                     "trade_allowed": False,
                     "trade_expert": False,

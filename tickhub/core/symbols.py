@@ -1,0 +1,28 @@
+"""What a terminal says of a symbol: the facts of an instrument that a broker may change."""
+
+from dataclasses import asdict, dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class SymbolFacts:
+    """Some fields of SymbolInfo, under their names; numbers as the terminal gave them."""
+
+    digits: int
+    point: float
+    chart_mode: int
+    trade_mode: int
+    trade_tick_size: float
+    trade_contract_size: float
+    currency_base: str
+    currency_profit: str
+    path: str
+
+    @classmethod
+    def of(cls, info: object) -> "SymbolFacts":
+        """Take them from a SymbolInfo."""
+        return cls(**{name: getattr(info, name) for name in cls.__slots__})
+
+    def differences(self, earlier: "SymbolFacts") -> dict[str, list[object]]:
+        """Return what changed, as ``{name: [before, now]}``."""
+        before = asdict(earlier)
+        return {name: [before[name], value] for name, value in asdict(self).items() if value != before[name]}
