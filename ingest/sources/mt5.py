@@ -197,7 +197,7 @@ def _value(table: dict[str, Any], key: str, kind: type, where: str) -> Any:  # A
     return value
 
 
-def _optional(table: dict[str, Any], key: str, kind: type, where: str, default: Any) -> Any:  # Any: TOML
+def _optional(table: dict[str, Any], key: str, kind: type[Any], where: str, default: Any) -> Any:  # Any: TOML
     """Return a value that need not be given; a number lies above 0 and within 16 bits or, for times, 32."""
     value = table.get(key)
     if value is None:

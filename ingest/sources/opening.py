@@ -1,8 +1,9 @@
 """Opens the source that a SPEC names."""
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
-from ingest.sources import mt5, recording
+from ingest.sources import faults, mt5, recording
 from ingest.sources.account import Expected
 from ingest.sources.market import Market
 from ingest.sources.playback import (
@@ -44,8 +45,13 @@ class SimulatedSource(PlainSource):
         server_name: str,
         start_msc: int,
         notes: Sequence[str] = (),
+        fault_file: Path | None = None,
     ) -> None:
         self.simulated = SimulatedTerminal(listings, now_msc=lambda: playback_clock.now_msc, server=server_name)
+        # Only a terminal that is made to fail has a history that could be incomplete.
+        self._has_faults = fault_file is not None
+        if fault_file is not None:
+            faults.Driver(self.simulated, fault_file)
         expected = Expected(LOGIN, server_name)
         surface = ReadingSurface(self.simulated, label=spec.text, expected=expected)
         self.terminal: Terminal = surface
@@ -61,6 +67,11 @@ class SimulatedSource(PlainSource):
         self._surface = surface
         self._session = Session(surface, label=spec.text, symbols=self.symbols, expected=expected)
         self._session.open()
+
+    @property
+    def connections(self) -> int:
+        """See :attr:`OpenSource.connections`."""
+        return self._session.connections if self._has_faults else 0
 
     def health(self) -> Health:
         """See :meth:`OpenSource.health`."""
@@ -107,7 +118,7 @@ def open_source(spec: SourceSpec, *, playback: Playback, host_now_msc: Callable[
     if isinstance(spec, ReplaySpec):
         return _open_replay(spec, playback=playback, host_now_msc=host_now_msc)
     if isinstance(spec, SimSpec):
-        return _open_sim(spec, host_now_msc)
+        return _open_sim(spec, host_now_msc, fault_file=faults.of_environment())
     if isinstance(spec, Mt5Spec):
         return mt5.open_source(spec, host_now_msc=host_now_msc)
     raise UsageError(f"source {spec.text}: agents are not supported yet")
@@ -139,7 +150,7 @@ def open_for_rereading(
     raise UsageError(f"source {spec.text}: its history cannot be read by a second process")
 
 
-def _open_sim(spec: SimSpec, host_now_msc: Callable[[], int]) -> SimulatedSource:
+def _open_sim(spec: SimSpec, host_now_msc: Callable[[], int], *, fault_file: Path | None = None) -> SimulatedSource:
     markets = [Market(symbol=symbol, symbols=spec.symbols, rate=spec.rate, seed=spec.seed) for symbol in spec.symbols]
     host_clock = HostClock(offset_ms=spec.clock_offset_ms or 0, host_now_msc=host_now_msc)
     return SimulatedSource(
@@ -148,6 +159,7 @@ def _open_sim(spec: SimSpec, host_now_msc: Callable[[], int]) -> SimulatedSource
         spec=spec,
         server_name=SIM_SERVER,
         start_msc=host_clock.now_msc,
+        fault_file=fault_file,
     )
 
 
@@ -175,6 +187,7 @@ def _open_replay(spec: ReplaySpec, *, playback: Playback, host_now_msc: Callable
         server_name=REPLAY_SERVER,
         start_msc=first_msc if start_msc is None else start_msc,
         notes=notes,
+        fault_file=faults.of_environment(),
     )
 
 

@@ -136,8 +136,12 @@ class OpenSource(Protocol):
 class PlainSource:
     """Answers for sources without a connection of their own: always connected, each symbol its own instrument."""
 
-    connections: int = 0
     priority: int | None = None
+
+    @property
+    def connections(self) -> int:
+        """See :attr:`OpenSource.connections`."""
+        return 0
 
     def health(self) -> Health:
         """See :meth:`OpenSource.health`."""
