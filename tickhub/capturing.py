@@ -196,7 +196,7 @@ def _loop(poller: Poller, ending: Ending, should_stop: Callable[[], bool]) -> No
         saved = repeat(poller, lambda: _poll(poller), should_stop)
         if ending.for_s is not None and clock.monotonic_s() - started_s >= ending.for_s:
             return
-        if saved == 0 and ending.until_drained and poller.source.is_exhausted() and not poller.has_errors:
+        if saved == 0 and ending.until_drained and poller.source.is_exhausted() and poller.sees_all:
             return
         if saved < _BUSY_TICKS:
             clock.sleep(interval_s - (clock.monotonic_s() - begun_s))
@@ -205,13 +205,16 @@ def _loop(poller: Poller, ending: Ending, should_stop: Callable[[], bool]) -> No
 def _poll(poller: Poller) -> int:
     """Poll once and, unless the poller is behind with the present, go one step on with the pass over the past."""
     saved = poller.poll()
-    if saved >= _BUSY_TICKS and not poller.settler.is_overdue:
+    if poller.synchroniser.is_waiting or (saved >= _BUSY_TICKS and not poller.settler.is_overdue):
         return saved
     return saved + poller.settler.step(poller.states, now_msc=poller.now_msc)
 
 
 def _finish(poller: Poller) -> int:
     saved = poller.poll()
+    if poller.synchroniser.is_waiting:
+        # A past that is not whole says nothing; the next poller passes over it.
+        return saved
     return saved + poller.settler.run(poller.states, now_msc=poller.now_msc)
 
 
