@@ -12,14 +12,17 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 from django.db.models import Max
 
-from ingest import cursors, leases
+from ingest import cursors, heartbeat, leases
+from ingest.connections import ConnectionLog
 from ingest.models import Cursor
 from ingest.poller import Poller
 from ingest.sources import opening
 from ingest.sources import spec as specs
+from ingest.sources.breaker import Breaker
 from ingest.sources.opening import Playback
+from ingest.sources.session import WrongAccount
 from ingest.sources.spec import ReplaySpec, SourceSpec
-from ingest.sources.terminal import OpenSource
+from ingest.sources.terminal import Health, Link, OpenSource
 from ingest.target import Options, Target
 from tickhub import publishing
 from tickhub.core import clock
@@ -150,9 +153,19 @@ def run(
     )
     repeat(poller, lambda: 0, should_stop)
     logger.info("polling", extra={"source": target.name, "fence": lease.fence, "symbols": len(source.symbols)})
-    _loop(poller, ending, should_stop)
-    # Told to stop or not, what the terminal shows by now is captured before the poller ends.
-    repeat(poller, lambda: _finish(poller), _out_of_patience(should_stop))
+    log = ConnectionLog(source_id=target.source_id, name=target.name)
+    if lease.silent_from_msc is not None:
+        log.note_silence(from_msc=lease.silent_from_msc)
+    try:
+        _loop(poller, ending, should_stop, log)
+        # Told to stop or not, what the terminal shows by now is captured before the poller ends.
+        repeat(poller, lambda: _finish(poller), _out_of_patience(should_stop))
+    except WrongAccount:
+        _note(poller, log)
+        leases.release(lease)
+        raise
+    finally:
+        log.write()
     leases.release(lease)
     return poller.captured
 
@@ -161,16 +174,31 @@ def _open(
     spec: SourceSpec, origin_msc: int | None, should_stop: Callable[[], bool]
 ) -> tuple[OpenSource, Target] | None:
     """Open the source, again and again while its terminal does not answer; None if told to stop meanwhile."""
-    wait_s = _BACK_OFF_S[0]
+    breaker = Breaker()
+    # A source that is known already has its absence on record.
+    known = Source.objects.filter(name=spec.identity).first()
+    log = ConnectionLog(source_id=known.pk, name=known.name) if known else None
     while True:
         try:
-            return prepare(spec, origin_msc=origin_msc)
+            opened = prepare(spec, origin_msc=origin_msc)
         except TransientError as error:
-            logger.warning("terminal not available", extra={"source": spec.identity, "error": str(error)})
+            breaker.failed()
+            logger.warning(
+                "terminal not available",
+                extra={"source": spec.identity, "error": str(error), "circuit": breaker.circuit.value},
+            )
+        else:
+            if log is not None:
+                log.write()
+            return opened
+        while breaker.remaining_s() > 0 and not should_stop():
+            heartbeat.beat()
+            if log is not None:
+                health = Health(Link.IPC_LOST, breaker.circuit, breaker.failures)
+                log.note(health, is_ok=False, answers=False)
+            clock.sleep(min(breaker.remaining_s(), 0.1))
         if should_stop():
             return None
-        clock.sleep(random.uniform(0, wait_s))  # noqa: S311  # jitter, no secret
-        wait_s = min(wait_s * 2, _BACK_OFF_S[1])
 
 
 def _acquire(target: Target, should_stop: Callable[[], bool]) -> leases.Held | None:
@@ -184,22 +212,29 @@ def _acquire(target: Target, should_stop: Callable[[], bool]) -> leases.Held | N
             if not is_told:
                 logger.info("waiting for the lease", extra={"source": target.name, "reason": str(error)})
             is_told = True
+            heartbeat.beat()
             clock.sleep(0.1)
     return None
 
 
-def _loop(poller: Poller, ending: Ending, should_stop: Callable[[], bool]) -> None:
+def _loop(poller: Poller, ending: Ending, should_stop: Callable[[], bool], log: ConnectionLog) -> None:
     started_s = clock.monotonic_s()
     interval_s = poller.options.interval_ms / 1000
     while not should_stop():
         begun_s = clock.monotonic_s()
         saved = repeat(poller, lambda: _poll(poller), should_stop)
+        _note(poller, log)
         if ending.for_s is not None and clock.monotonic_s() - started_s >= ending.for_s:
             return
         if saved == 0 and ending.until_drained and poller.source.is_exhausted() and poller.sees_all:
             return
         if saved < _BUSY_TICKS:
             clock.sleep(interval_s - (clock.monotonic_s() - begun_s))
+
+
+def _note(poller: Poller, log: ConnectionLog) -> None:
+    has_failed = [state.error is not None for state in poller.states]
+    log.note(poller.source.health(), is_ok=not any(has_failed), answers=not all(has_failed))
 
 
 def _poll(poller: Poller) -> int:
@@ -237,6 +272,7 @@ def repeat(poller: Poller, action: Callable[[], int | None], should_stop: Callab
     """
     wait_s = _BACK_OFF_S[0]
     while True:
+        heartbeat.beat()
         try:
             if poller.is_stale:
                 poller.load()

@@ -8,6 +8,7 @@ _TASKS = (
     ("ingest.sweep_inbox", 1),
     ("quality.keep_incidents", 1),
     ("storage.refresh_latest", 1),
+    ("tickhub.watch_sources", 5),
 )
 
 

@@ -11,7 +11,7 @@ from django.db import DatabaseError, InterfaceError, connection
 from ingest import inbox, queries, sessions
 from quality import incidents
 from storage import latest
-from tickhub import pipeline, publishing
+from tickhub import pipeline, publishing, watching
 from tickhub.celery import app
 from tickhub.core import metrics
 from tickhub.core.errors import TransientError
@@ -62,6 +62,12 @@ def sweep_inbox(**_: object) -> None:
 def keep_incidents(**_: object) -> None:
     """Sum the newest findings up into incidents."""
     incidents.keep()
+
+
+@app.task(name="tickhub.watch_sources")
+def watch_sources(**_: object) -> None:
+    """Open and resolve the incidents of sources."""
+    watching.watch()
 
 
 @app.task(name="storage.refresh_latest")

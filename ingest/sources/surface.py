@@ -7,6 +7,7 @@ only if the terminal is on the expected account after it answered.
 from collections.abc import Callable
 from typing import Any
 
+from ingest import heartbeat
 from ingest.sources.account import Expected
 from ingest.sources.constants import Constants
 from tickhub.core import clock
@@ -110,6 +111,7 @@ class ReadingSurface(Constants):
         took_s = self._now_s() - started_s
         if took_s > HUNG_AFTER_S and name not in _STARTING:
             self.hung_s += took_s
+        heartbeat.beat()
         return answer
 
     def _vouched(self, ticks: Ticks | None) -> Ticks | None:

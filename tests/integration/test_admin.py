@@ -5,7 +5,9 @@ from django.contrib import admin
 from django.contrib.auth import get_user_model
 from django.test import Client
 
+from ingest.connections import ConnectionLog
 from ingest.models import Batch
+from ingest.sources.terminal import Health
 from quality.models import Incident
 from tests import running
 from tests.builders import make_ticks
@@ -28,6 +30,9 @@ def capture_something() -> None:
     rig.terminal.history["EURUSD"] = make_ticks([(0, 1.3, 1.2), (5, float("nan"), 1.2)])
     rig.source.now_msc += 10
     rig.poller.poll()
+    log = ConnectionLog(source_id=rig.poller.target.source_id, name="hand")
+    log.note(Health(), is_ok=True, answers=True)
+    log.write()
     running.drain()
     running.keep()
 

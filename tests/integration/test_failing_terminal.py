@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ingest import queries
-from ingest.models import Batch
+from ingest.models import Batch, ConnectionMinute
 from ingest.sources.session import WrongAccount
 from quality.models import Finding
 from tests import running
@@ -87,6 +87,7 @@ def test_ticks_of_a_restart_on_another_account_are_not_stored(recording: Path, p
 
     kept = captured()
     assert 0 < len(kept) < 400
+    assert ConnectionMinute.objects.order_by("-minute_at")[0].link == "WRONG_ACCOUNT"
     assert kept == of_tape(recording)[: len(kept)]
 
 
