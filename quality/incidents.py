@@ -85,3 +85,37 @@ def observe(
             " SET last_seen_at = clock_timestamp(), evidence = excluded.evidence",
             [cause, source_id, feed_id, severity, json.dumps(evidence)],
         )
+
+
+def report_once(
+    *,
+    cause: str,
+    source_id: int,
+    feed_id: int,
+    severity: str,
+    number: int,
+    evidence: dict[str, Any],  # Any: JSON
+) -> bool:
+    """Tell of one numbered event of a feed, once, whatever became of its incident; return whether it was new.
+
+    Numbers rise: an event below one that was told is not told any more.
+    """
+    with transaction.atomic(durable=True), connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO quality_incident (cause, source_id, feed_id, state, severity, count, evidence)"
+            " SELECT %s, %s, %s, 'OPEN', %s, 1, %s::jsonb WHERE NOT EXISTS (SELECT FROM quality_incident"
+            " WHERE cause = %s AND feed_id = %s AND (evidence ->> 'number')::int8 >= %s)"
+            " ON CONFLICT (cause, source_id, feed_id) WHERE state <> 'RESOLVED' DO UPDATE"
+            " SET last_seen_at = clock_timestamp(), count = quality_incident.count + 1, evidence = excluded.evidence",
+            [
+                cause,
+                source_id,
+                feed_id,
+                severity,
+                json.dumps(evidence | {"number": number}),
+                cause,
+                feed_id,
+                number,
+            ],
+        )
+        return bool(cursor.rowcount)

@@ -23,6 +23,7 @@ from ingest.sources.opening import Playback
 from ingest.sources.session import WrongAccount
 from ingest.sources.spec import ReplaySpec, SourceSpec
 from ingest.sources.terminal import Health, Link, OpenSource
+from ingest.symbolfacts import FactLog
 from ingest.target import Options, Target
 from tickhub import publishing
 from tickhub.core import clock
@@ -66,6 +67,7 @@ def prepare(spec: SourceSpec, *, origin_msc: int | None) -> tuple[OpenSource, Ta
             is_replay=source.is_replay,
             offset_ms=source.offset_ms,
             clock_evidence="configured" if spec.clock_offset_ms is not None else "UTC by definition of the scheme",
+            priority=source.priority,
         )
     )
     if row.playback_origin_msc is None:
@@ -102,6 +104,8 @@ def _target(spec: SourceSpec, source: OpenSource, row: Source, epoch: ClockEpoch
                 digits=source.digits(symbol),
                 is_quoted=source.is_quoted(symbol),
                 begins_msc=begins_msc,
+                instrument=source.instrument(symbol).code,
+                mapped_by=source.instrument(symbol).rule,
             )
         )
     feeds = sources.register_feeds(source=row, symbols=described)
@@ -220,10 +224,12 @@ def _acquire(target: Target, should_stop: Callable[[], bool]) -> leases.Held | N
 def _loop(poller: Poller, ending: Ending, should_stop: Callable[[], bool], log: ConnectionLog) -> None:
     started_s = clock.monotonic_s()
     interval_s = poller.options.interval_ms / 1000
+    facts = FactLog(poller.target)
     while not should_stop():
         begun_s = clock.monotonic_s()
         saved = repeat(poller, lambda: _poll(poller), should_stop)
         _note(poller, log)
+        facts.note(poller.source.facts())
         if ending.for_s is not None and clock.monotonic_s() - started_s >= ending.for_s:
             return
         if saved == 0 and ending.until_drained and poller.source.is_exhausted() and poller.sees_all:

@@ -39,7 +39,7 @@ def read(table: Mapping[str, Any], *, symbols: tuple[str, ...], where: str) -> R
             raise UsageError(f"{where}: instruments names {symbol}, which is not among its symbols")
         if not isinstance(code, str) or not 0 < len(code) <= _CODE_CHARS_MAX or code != code.strip():
             raise UsageError(f"{where}: instruments says that {symbol} is {code!r}, which is no code")
-    if suffix is not None and (not isinstance(suffix, str) or not suffix):
+    if suffix is not None and (not isinstance(suffix, str) or not 0 < len(suffix) < _CODE_CHARS_MAX):
         raise UsageError(f"{where}: suffix is {suffix!r}, expected an ending such as .m")
     rules = Rules(instruments, suffix)
     _refuse_twins(rules, symbols, where)

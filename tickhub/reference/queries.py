@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 
 from django.db.models import QuerySet
 
 from tickhub.core.errors import UsageError
-from tickhub.reference.models import ClockEpoch, Feed, Instrument, Source
+from tickhub.core.symbols import SymbolFacts
+from tickhub.reference.models import ClockEpoch, Feed, FeedFact, Instrument, Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,3 +74,27 @@ def offset_ms(*, source_id: int) -> int:
     """Return the terminal clock minus UTC of a source's newest epoch, in milliseconds."""
     epoch = ClockEpoch.objects.filter(source_id=source_id).order_by("-starts_msc").first()
     return epoch.offset_ms if epoch else 0
+
+
+@dataclass(frozen=True, slots=True)
+class FactHistory:
+    """What a terminal said of one feed, and how it changed: ``(id of the newer fact, {name: [before, after]})``."""
+
+    feed: Feed
+    newest: SymbolFacts
+    changes: tuple[tuple[int, dict[str, list[object]]], ...]
+
+
+def fact_histories() -> list[FactHistory]:
+    """Return the facts of every feed of which a terminal has said something, by feed."""
+    rows: dict[int, list[FeedFact]] = {}
+    for row in FeedFact.objects.select_related("feed__instrument", "feed__source").order_by("feed_id", "id"):
+        rows.setdefault(row.feed_id, []).append(row)
+    return [
+        FactHistory(
+            feed=of_feed[-1].feed,
+            newest=SymbolFacts.of(of_feed[-1]),
+            changes=tuple((b.pk, SymbolFacts.of(b).differences(SymbolFacts.of(a))) for a, b in pairwise(of_feed)),
+        )
+        for of_feed in rows.values()
+    ]
