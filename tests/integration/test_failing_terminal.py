@@ -57,13 +57,14 @@ def captured() -> list[bytes]:
     "faults",
     [
         [("ipc_lost", 1_000, 500)],
+        [("ipc_lost", -100, 1_500)],
         [("link_lost", 800, 1_500)],
         [("link_lost", 800, 1_500), ("slow_history", 2_300, 900)],
         [("update_restart", 1_000, 300), ("slow_history", 1_000, 1_500)],
         [("ipc_timeout", 1_000, 500)],
         [("symbol_hidden", 1_000, 0)],
     ],
-    ids=lambda faults: "+".join(kind for kind, _, _ in faults),
+    ids=lambda faults: "+".join(f"{kind}@{after_ms}" for kind, after_ms, _ in faults),
 )
 def test_every_tick_is_captured_once_whatever_fails_on_the_way(
     recording: Path, plan: Callable[..., None], faults: list[tuple[str, int, int]]

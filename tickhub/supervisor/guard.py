@@ -18,7 +18,7 @@ from tickhub.supervisor.children import Child
 # Ended in order, a bad source, a permanent error: starting again would not help.
 _FINAL_CODES = (0, 2, 4)
 # What a poller needs to settle after it was told to stop.
-_STOP_S = 15.0
+_STOP_S = 30.0
 _LOOK_S = 0.1
 
 
