@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from tickhub.core import clock
 
-FAILURES_MOST = 5
+FAILURES_MOST = 8
 # The shortest and the longest pause, while closed and while open.
 CLOSED_S = (0.25, 5.0)
 OPEN_S = (15.0, 120.0)

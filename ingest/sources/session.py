@@ -102,7 +102,7 @@ class Session:
     def _reconnect(self) -> None:
         if self.link is not Link.IPC_LOST:
             self.link = Link.IPC_LOST
-            logger.warning(self._problem("connection lost"), extra={"source": self._label})
+            logger.warning(self._problem("no longer answers"), extra={"source": self._label})
         if not self.breaker.may_try():
             return
         try:

@@ -1,4 +1,4 @@
-"""The breaker's pauses, by hand: 0.25 s doubled while closed, 15 s to 120 s while open."""
+"""The breaker's pauses, by hand: 0.25 s doubled up to 5 s while closed, 15 s to 120 s while open."""
 
 from ingest.sources.breaker import Breaker, Circuit
 
@@ -20,11 +20,11 @@ def test_pauses_double_and_jump_when_the_circuit_opens() -> None:
     breaker = Breaker(now_s=Watch(), jitter=longest)
 
     pauses = []
-    for _ in range(10):
+    for _ in range(13):
         breaker.failed()
         pauses.append(breaker.remaining_s())
 
-    assert pauses == [0.25, 0.5, 1.0, 2.0, 15.0, 30.0, 60.0, 120.0, 120.0, 120.0]
+    assert pauses == [0.25, 0.5, 1.0, 2.0, 4.0, 5.0, 5.0, 15.0, 30.0, 60.0, 120.0, 120.0, 120.0]
 
 
 def test_jitter_may_shorten_a_closed_pause_to_nothing_and_an_open_one_to_half() -> None:
@@ -32,7 +32,7 @@ def test_jitter_may_shorten_a_closed_pause_to_nothing_and_an_open_one_to_half() 
 
     breaker.failed()
     closed_s = breaker.remaining_s()
-    for _ in range(4):
+    for _ in range(7):
         breaker.failed()
 
     assert (closed_s, breaker.remaining_s()) == (0.0, 7.5)
@@ -43,7 +43,7 @@ def test_states_follow_failures_time_and_success() -> None:
     breaker = Breaker(now_s=watch, jitter=longest)
     seen = [breaker.circuit]
 
-    for _ in range(5):
+    for _ in range(8):
         breaker.failed()
     seen.append(breaker.circuit)
     watch.now_s = 15.0

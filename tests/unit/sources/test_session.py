@@ -97,12 +97,12 @@ def test_terminal_that_stays_away_is_tried_after_growing_pauses(terminal: Simula
     tries: list[float] = []
     terminal.faults.before_call = lambda name: tries.append(watch.now_s - 1000) if name == "initialize" else None
 
-    for quarter in range(24):
+    for quarter in range(73):
         watch.now_s = 1000 + quarter / 4
         opened.ensure()
 
-    # 0.25, 0.5, 1 and 2 s; the next pause is that of an open circuit.
-    assert tries == [0.0, 0.25, 0.75, 1.75, 3.75]
+    # 0.25, 0.5, 1, 2, 4, 5 and 5 s; the next pause is that of an open circuit.
+    assert tries == [0.0, 0.25, 0.75, 1.75, 3.75, 7.75, 12.75, 17.75]
     assert (opened.link, opened.breaker.circuit) == (Link.IPC_LOST, Circuit.OPEN)
 
 
