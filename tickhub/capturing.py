@@ -185,6 +185,11 @@ def _open(
     while True:
         try:
             opened = prepare(spec, origin_msc=origin_msc)
+        except WrongAccount:
+            if log is not None:
+                log.note(Health(Link.WRONG_ACCOUNT), is_ok=False, answers=True)
+                log.write()
+            raise
         except TransientError as error:
             breaker.failed()
             logger.warning(

@@ -10,10 +10,10 @@ import pytest
 from ingest import queries
 from ingest.models import Batch, ConnectionMinute
 from ingest.sources.session import WrongAccount
-from quality.models import Finding
+from quality.models import Finding, Incident
 from tests import running
 from tests.builders import make_ticks
-from tickhub import capturing
+from tickhub import capturing, watching
 from tickhub.capturing import Ending
 from tickhub.core import clock
 from tickhub.core.ticks import Ticks
@@ -90,6 +90,21 @@ def test_ticks_of_a_restart_on_another_account_are_not_stored(recording: Path, p
     assert 0 < len(kept) < 400
     assert ConnectionMinute.objects.order_by("-minute_at")[0].link == "WRONG_ACCOUNT"
     assert kept == of_tape(recording)[: len(kept)]
+
+
+def test_known_source_that_is_found_on_another_account_at_its_start_is_an_incident(
+    recording: Path, plan: Callable[..., None]
+) -> None:
+    running.capture(f"replay:{recording}?speed=max", for_s=60)
+    kept = captured()
+    plan(kind="other_server", at_msc=0, for_ms=1 << 60)
+
+    with pytest.raises(WrongAccount, match="on server Other-Recording, not Recording"):
+        running.capture(f"replay:{recording}?speed=max", for_s=60)
+    watching.watch()
+
+    assert captured() == kept
+    assert [incident.cause for incident in Incident.objects.filter(state="OPEN")] == ["WRONG_ACCOUNT"]
 
 
 def test_a_lost_broker_s_old_ticks_are_no_new_ticks(recording: Path, plan: Callable[..., None]) -> None:
