@@ -5,7 +5,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from ingest import inbox
-from ingest.models import Backfill, Batch, Cursor, Lease
+from ingest.models import Backfill, Batch, ConnectionMinute, Cursor, Lease
 from tickhub.reference.facts_admin import FactsAdmin
 
 
@@ -37,6 +37,25 @@ class BackfillAdmin(FactsAdmin):
 class CursorAdmin(FactsAdmin):
     list_display = ("feed", "last_msc", "taken", "last_batch_id", "version")
     list_select_related = ("feed__source",)
+
+
+@admin.register(ConnectionMinute)
+class ConnectionMinuteAdmin(FactsAdmin):
+    list_display = (
+        "minute_at",
+        "source",
+        "link",
+        "circuit",
+        "failures",
+        "polls",
+        "polls_ok",
+        "connected_ms",
+        "ipc_lost_ms",
+        "link_lost_ms",
+        "hung_ms",
+    )
+    list_filter = ("source", "link", "circuit")
+    list_select_related = ("source",)
 
 
 @admin.register(Lease)

@@ -23,6 +23,8 @@ class Held:
     source_id: int
     fence: int
     ttl_ms: int
+    # When the holder before was last heard of, if it ended without giving the lease back; UTC.
+    silent_from_msc: int | None = None
 
 
 def acquire(*, source_id: int, holder: str, ttl_ms: int) -> Held:
@@ -37,16 +39,20 @@ def acquire(*, source_id: int, holder: str, ttl_ms: int) -> Held:
             [source_id],
         )
         cursor.execute(
-            "UPDATE ingest_lease SET fence = fence + 1, holder = %s,"
+            "UPDATE ingest_lease l SET fence = l.fence + 1, holder = %s,"
             " expires_at = clock_timestamp() + %s * interval '1 ms'"
-            " WHERE source_id = %s AND expires_at < clock_timestamp() RETURNING fence",
+            " FROM (SELECT source_id, expires_at FROM ingest_lease WHERE source_id = %s FOR UPDATE) before"
+            " WHERE l.source_id = before.source_id AND l.expires_at < clock_timestamp() RETURNING l.fence,"
+            " CASE WHEN before.expires_at > 'epoch' THEN (extract(epoch FROM before.expires_at) * 1000)::int8 END",
             [holder, ttl_ms, source_id],
         )
         row = cursor.fetchone()
     if row is None:
         msg = f"source {source_id}: held by {Lease.objects.get(pk=source_id).holder}"
         raise LeaseHeld(msg)
-    return Held(source_id=source_id, fence=row[0], ttl_ms=ttl_ms)
+    fence, expired_msc = row
+    silent_from_msc = None if expired_msc is None else expired_msc - ttl_ms
+    return Held(source_id=source_id, fence=fence, ttl_ms=ttl_ms, silent_from_msc=silent_from_msc)
 
 
 def renew(held: Held) -> None:

@@ -76,6 +76,35 @@ class Cursor(models.Model):
         return f"cursor of feed {self.feed_id}"
 
 
+class ConnectionMinute(models.Model):
+    """How a source's connection was in one minute; the times add up to what was observed of it."""
+
+    source = models.ForeignKey(Source, on_delete=models.PROTECT, related_name="connection_minutes")
+    minute_at = models.DateTimeField()
+    polls = models.IntegerField(default=0)
+    polls_ok = models.IntegerField(default=0, help_text="Polls in which no read failed.")
+    connected_ms = models.IntegerField(default=0)
+    ipc_lost_ms = models.IntegerField(default=0, help_text="The terminal did not answer.")
+    link_lost_ms = models.IntegerField(default=0, help_text="The terminal answered, without its broker.")
+    hung_ms = models.IntegerField(default=0, help_text="Calls that hung; a poller that died, or hung, without an end.")
+    link = models.CharField(max_length=13, help_text="The newest state.")
+    circuit = models.CharField(max_length=9, help_text="The newest state of the circuit breaker.")
+    failures = models.IntegerField(default=0, help_text="Tries to connect that failed in a row.")
+
+    class Meta:
+        ordering = ["-minute_at", "source_id"]
+        constraints = [
+            models.UniqueConstraint(fields=["source", "minute_at"], name="connection_minute_once_per_source"),
+            models.CheckConstraint(
+                condition=models.Q(polls__gte=models.F("polls_ok"), polls_ok__gte=0),
+                name="connection_polls_ok_are_polls",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.source_id} at {self.minute_at:%Y-%m-%d %H:%M}"
+
+
 class Lease(models.Model):
     """Who may poll a source; a higher fence shuts out whoever holds a lower one."""
 

@@ -12,7 +12,8 @@ from ingest.feedstate import FeedState, Piece
 from ingest.gate import Gate
 from ingest.payloads import Payload
 from ingest.settle import Settler
-from ingest.sources.terminal import OpenSource, Readable
+from ingest.sources.terminal import Link, OpenSource, Readable
+from ingest.synchronising import Synchroniser
 from ingest.tail import CONTEXT_TICKS, Reading, Tail
 from ingest.target import Options, Target
 from tickhub.core import batch as core_batch
@@ -66,6 +67,7 @@ class Poller:
         self.seen_msc = 0
         self.terminal = self._view()
         self.settler = Settler(target=target, terminal=self.terminal, save=self.save)
+        self.synchroniser = Synchroniser(terminal=source.terminal)
 
     def load(self) -> None:
         """Read cursors and tails from the database, at start and after any error.
@@ -136,8 +138,16 @@ class Poller:
         started_s = clock.monotonic_s()
         self.utc_msc = self.source.begin_poll()
         now_msc = self.utc_msc + self.target.offset_ms
+        if self.synchroniser.has_changed(self.source.connections):
+            # What was missed since the newest tick may appear bit by bit, behind newer ones.
+            known = [state.position.last_msc for state in self.states if state.position]
+            self.settler.restart(covered_msc=max(known, default=None))
         is_settling = now_msc - self.settled_msc >= SETTLE_MS
-        readings = [(state, self._read(state, is_settling=is_settling)) for state in self.states]
+        readings = [
+            (state, self._read(state, is_settling=is_settling))
+            for state in self.states
+            if self.synchroniser.is_agreed(state, now_msc=now_msc)
+        ]
         self.read_at = clock.now()
         pieces = [
             feedstate.failed_piece(state) if found is None else feedstate.piece_of(state, found, now_msc=now_msc)
@@ -148,7 +158,7 @@ class Poller:
             if found is not None:
                 keep_from_msc = min(state.last_msc, self.settled_msc) - TAIL_MS
                 state.tail.advance(found, keep_from_msc=keep_from_msc)
-        if is_settling:
+        if is_settling and not self.synchroniser.is_waiting:
             self.settled_msc = now_msc
         metrics.POLL_SECONDS.labels(self.target.name).observe(clock.monotonic_s() - started_s)
         self.now_msc = now_msc
@@ -190,6 +200,12 @@ class Poller:
     def has_errors(self) -> bool:
         """Return whether the newest read of any feed failed."""
         return any(state.error is not None for state in self.states)
+
+    @property
+    def sees_all(self) -> bool:
+        """Return whether the terminal shows all there is: no read failed, its broker is reached, its history whole."""
+        is_whole = self.source.health().link is Link.CONNECTED and not self.synchroniser.is_waiting
+        return is_whole and not self.has_errors
 
     def _note_error(self, state: FeedState, error: reading.ReadFailed) -> None:
         metrics.READ_ERRORS.labels(self.target.name).inc()

@@ -197,3 +197,48 @@ def watermark_msc(*, feed_id: int, source_id: int) -> int | None:
         return None
     reached = cursor.last_msc - reference.epoch_offset_ms(epoch_id=cursor.epoch_id)
     return reached if waiting is None else min(reached, waiting - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Stability:
+    """A source's connection over a period; ``link`` and ``circuit`` are the newest states."""
+
+    source_id: int
+    name: str
+    polls: int
+    polls_ok: int
+    connected_ms: int
+    ipc_lost_ms: int
+    link_lost_ms: int
+    hung_ms: int
+    link: str
+    circuit: str
+
+    @property
+    def observed_ms(self) -> int:
+        """Return the time of which something is known."""
+        return self.connected_ms + self.ipc_lost_ms + self.link_lost_ms + self.hung_ms
+
+    @property
+    def ratio(self) -> float:
+        """Return the share of it in which the source was connected; 1 where nothing is known."""
+        return self.connected_ms / self.observed_ms if self.observed_ms else 1.0
+
+
+def stability(*, from_msc: int) -> list[Stability]:
+    """Return the stability of every source with minutes since a time (UTC), by id.
+
+    A poller that ended without giving its lease back, and was not followed, is hung since that expired.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT m.source_id, s.name, sum(m.polls), sum(m.polls_ok), sum(m.connected_ms), sum(m.ipc_lost_ms),"
+            " sum(m.link_lost_ms), sum(m.hung_ms) + coalesce(max(CASE WHEN l.expires_at > 'epoch' THEN"
+            " greatest(extract(epoch FROM clock_timestamp() - l.expires_at) * 1000, 0) END), 0)::int8,"
+            " (array_agg(m.link ORDER BY m.minute_at DESC))[1], (array_agg(m.circuit ORDER BY m.minute_at DESC))[1]"
+            " FROM ingest_connectionminute m JOIN reference_source s ON s.id = m.source_id"
+            " LEFT JOIN ingest_lease l ON l.source_id = m.source_id"
+            " WHERE m.minute_at >= to_timestamp(%s) GROUP BY m.source_id, s.name ORDER BY m.source_id",
+            [from_msc // 1000],
+        )
+        return [Stability(*row) for row in cursor.fetchall()]

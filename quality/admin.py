@@ -12,8 +12,8 @@ from tickhub.reference.facts_admin import FactsAdmin
 
 @admin.register(Incident)
 class IncidentAdmin(FactsAdmin):
-    list_display = ("cause", "state", "feed", "source", "count", "opened_at", "last_seen_at")
-    list_filter = ("state", "cause", "source")
+    list_display = ("cause", "severity", "state", "feed", "source", "count", "opened_at", "last_seen_at")
+    list_filter = ("state", "severity", "cause", "source")
     list_select_related = ("feed__source", "source")
     search_fields = ("cause", "feed__symbol")
     actions = ("acknowledge", "resolve")

@@ -82,3 +82,64 @@ def keep(*, limit: int = 10_000) -> int:
             " AND i.feed_id IS NOT DISTINCT FROM k.feed_id AND i.state <> 'RESOLVED' WHERE f.id = k.id"
         )
         return int(cursor.rowcount)
+
+
+def observe(
+    *,
+    cause: str,
+    source_id: int,
+    feed_id: int | None,
+    holds: bool,
+    severity: str,
+    evidence: dict[str, Any],  # Any: JSON
+) -> None:
+    """Keep the incident of something that holds or does not: open it, refresh its evidence, or resolve it."""
+    with transaction.atomic(durable=True), connection.cursor() as cursor:
+        if not holds:
+            cursor.execute(
+                "UPDATE quality_incident SET state = 'RESOLVED', resolved_at = clock_timestamp() WHERE cause = %s"
+                " AND source_id = %s AND feed_id IS NOT DISTINCT FROM %s::int2 AND state <> 'RESOLVED'",
+                [cause, source_id, feed_id],
+            )
+            return
+        cursor.execute(
+            "INSERT INTO quality_incident (cause, source_id, feed_id, state, severity, count, evidence)"
+            " VALUES (%s, %s, %s, 'OPEN', %s, 1, %s::jsonb)"
+            " ON CONFLICT (cause, source_id, feed_id) WHERE state <> 'RESOLVED' DO UPDATE"
+            " SET last_seen_at = clock_timestamp(), evidence = excluded.evidence",
+            [cause, source_id, feed_id, severity, json.dumps(evidence)],
+        )
+
+
+def report_once(
+    *,
+    cause: str,
+    source_id: int,
+    feed_id: int,
+    severity: str,
+    number: int,
+    evidence: dict[str, Any],  # Any: JSON
+) -> bool:
+    """Tell of one numbered event of a feed, once, whatever became of its incident; return whether it was new.
+
+    Numbers rise: an event below one that was told is not told any more.
+    """
+    with transaction.atomic(durable=True), connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO quality_incident (cause, source_id, feed_id, state, severity, count, evidence)"
+            " SELECT %s, %s, %s, 'OPEN', %s, 1, %s::jsonb WHERE NOT EXISTS (SELECT FROM quality_incident"
+            " WHERE cause = %s AND feed_id = %s AND (evidence ->> 'number')::int8 >= %s)"
+            " ON CONFLICT (cause, source_id, feed_id) WHERE state <> 'RESOLVED' DO UPDATE"
+            " SET last_seen_at = clock_timestamp(), count = quality_incident.count + 1, evidence = excluded.evidence",
+            [
+                cause,
+                source_id,
+                feed_id,
+                severity,
+                json.dumps(evidence | {"number": number}),
+                cause,
+                feed_id,
+                number,
+            ],
+        )
+        return bool(cursor.rowcount)

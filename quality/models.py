@@ -14,7 +14,12 @@ class Incident(models.Model):
         ACKNOWLEDGED = "ACKNOWLEDGED"
         RESOLVED = "RESOLVED"
 
+    class Severity(models.TextChoices):
+        WARNING = "WARNING"
+        ERROR = "ERROR"
+
     cause = models.CharField(max_length=40, help_text="A quality flag's name, or another cause in capitals.")
+    severity = models.CharField(max_length=7, choices=Severity.choices, default=Severity.ERROR, db_default="ERROR")
     source = models.ForeignKey(Source, on_delete=models.PROTECT, null=True, related_name="incidents")
     feed = models.ForeignKey(Feed, on_delete=models.PROTECT, null=True, related_name="incidents")
     state = models.CharField(max_length=12, choices=State.choices, default=State.OPEN)
@@ -36,6 +41,9 @@ class Incident(models.Model):
             models.CheckConstraint(
                 condition=models.Q(state__in=["OPEN", "ACKNOWLEDGED", "RESOLVED"]),
                 name="incident_state_is_known",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(severity__in=["WARNING", "ERROR"]), name="incident_severity_is_known"
             ),
         ]
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ingest.sources.terminal import Terminal
+from ingest.sources.terminal import PlainSource, Terminal
 from tickhub.core import zones
 from tickhub.core.ticks import TICK_DTYPE, Ticks
 from tickhub.core.zones import ClockRule
@@ -66,7 +66,7 @@ class HandWrittenTerminal:
 
 
 @dataclass
-class HandWrittenSource:
+class HandWrittenSource(PlainSource):
     """A source over a hand-written terminal; the test sets its time (UTC)."""
 
     terminal: Terminal

@@ -11,17 +11,21 @@ from urllib.parse import quote
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 
-from ingest import cursors, leases, queries
+from ingest import cursors, heartbeat, leases, queries
 from ingest.backfill import Backfiller
+from ingest.connections import ConnectionLog
 from ingest.epochview import AHEAD_MS
 from ingest.gate import Closed
 from ingest.pastepoch import PastEpoch
 from ingest.poller import Poller
 from ingest.sources import opening
 from ingest.sources import spec as specs
+from ingest.sources.breaker import Breaker
 from ingest.sources.opening import Playback
+from ingest.sources.session import WrongAccount
 from ingest.sources.spec import PlayedSpec, SourceSpec
-from ingest.sources.terminal import OpenSource
+from ingest.sources.terminal import Health, Link, OpenSource
+from ingest.symbolfacts import FactLog
 from ingest.target import Options, Target
 from tickhub import disk, publishing
 from tickhub.core import clock, zones
@@ -86,7 +90,7 @@ def prepare(spec: SourceSpec, *, origin_msc: int | None) -> tuple[OpenSource, Re
             server_name=source.server_name,
             is_replay=source.is_replay,
             clock=source.clock,
-            priority=spec.priority,
+            priority=source.priority if spec.priority is None else spec.priority,
             clock_evidence=_evidence(spec, source),
         ),
         now_msc=clock.now_msc(),
@@ -134,6 +138,8 @@ def _registered(spec: SourceSpec, source: OpenSource, row: Source) -> Registered
                 digits=source.digits(symbol),
                 is_quoted=source.is_quoted(symbol),
                 begins_msc=begins_msc,
+                instrument=source.instrument(symbol).code,
+                mapped_by=source.instrument(symbol).rule,
             )
         )
     feeds = sources.register_feeds(source=row, symbols=described)
@@ -173,17 +179,47 @@ def run(
         source, registered = prepare(spec, origin_msc=origin_msc)
     logger.info("polling", extra={"source": registered.name, "fence": lease.fence, "symbols": len(source.symbols)})
     ending = replace(ending, started_s=clock.monotonic_s())
-    place, captured = _first_place(registered), 0
-    while True:
-        poller = _poller(source, registered.target(place), lease, publish)
-        is_over = _capture_epoch(poller, ending, should_stop)
-        captured += poller.captured
-        if not is_over:
-            break
-        _record_unsure(poller)
-        place += 1
+    log = ConnectionLog(source_id=registered.source_id, name=registered.name)
+    if lease.silent_from_msc is not None:
+        log.note_silence(from_msc=lease.silent_from_msc)
+    captured = 0
+    try:
+        captured = _capture_epochs(_Run(source, registered, lease, publish, log), ending, should_stop)
+    except WrongAccount:
+        leases.release(lease)
+        raise
+    finally:
+        log.write()
     leases.release(lease)
     return captured
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What one run of capture works with."""
+
+    source: OpenSource
+    registered: Registered
+    lease: leases.Held
+    publish: Callable[[int], object] | None
+    log: ConnectionLog
+
+
+def _capture_epochs(run: _Run, ending: Ending, should_stop: Callable[[], bool]) -> int:
+    """Capture one epoch of the terminal's clock after another; return the ticks captured."""
+    place, captured = _first_place(run.registered), 0
+    while True:
+        poller = _poller(run.source, run.registered.target(place), run.lease, run.publish)
+        try:
+            is_over = _capture_epoch(poller, ending, should_stop, run.log)
+        except WrongAccount:
+            _note(poller, run.log)
+            raise
+        captured += poller.captured
+        if not is_over:
+            return captured
+        _record_unsure(poller)
+        place += 1
 
 
 def backfill_now(source_name: str) -> int:
@@ -248,12 +284,12 @@ def _poller(source: OpenSource, target: Target, lease: leases.Held, publish: Cal
     )
 
 
-def _capture_epoch(poller: Poller, ending: Ending, should_stop: Callable[[], bool]) -> bool:
+def _capture_epoch(poller: Poller, ending: Ending, should_stop: Callable[[], bool], log: ConnectionLog) -> bool:
     """Capture until the epoch of the terminal's clock is over (True), or capture ends."""
     past = PastEpoch(poller) if poller.target.place > 0 else None
     backfiller = Backfiller(poller)
     repeat(poller, lambda: 0, should_stop)
-    _loop(poller, past, backfiller, ending, should_stop)
+    _loop(poller, past, backfiller, ending, should_stop, log)
     # Told to stop or not, what the terminal shows by now is captured before the poller ends.
     repeat(poller, lambda: _finish(poller, past), _out_of_patience(should_stop))
     return poller.is_epoch_over and not should_stop()
@@ -263,16 +299,36 @@ def _open(
     spec: SourceSpec, origin_msc: int | None, should_stop: Callable[[], bool]
 ) -> tuple[OpenSource, Registered] | None:
     """Open the source, again and again while its terminal does not answer; None if told to stop meanwhile."""
-    wait_s = _BACK_OFF_S[0]
+    breaker = Breaker()
+    # A source that is known already has its absence on record.
+    known = Source.objects.filter(name=spec.identity).first()
+    log = ConnectionLog(source_id=known.pk, name=known.name) if known else None
     while True:
         try:
-            return prepare(spec, origin_msc=origin_msc)
+            opened = prepare(spec, origin_msc=origin_msc)
+        except WrongAccount:
+            if log is not None:
+                log.note(Health(Link.WRONG_ACCOUNT), is_ok=False, answers=True)
+                log.write()
+            raise
         except TransientError as error:
-            logger.warning("terminal not available", extra={"source": spec.identity, "error": str(error)})
+            breaker.failed()
+            logger.warning(
+                "terminal not available",
+                extra={"source": spec.identity, "error": str(error), "circuit": breaker.circuit.value},
+            )
+        else:
+            if log is not None:
+                log.write()
+            return opened
+        while breaker.remaining_s() > 0 and not should_stop():
+            heartbeat.beat()
+            if log is not None:
+                health = Health(Link.IPC_LOST, breaker.circuit, breaker.failures)
+                log.note(health, is_ok=False, answers=False)
+            clock.sleep(min(breaker.remaining_s(), 0.1))
         if should_stop():
             return None
-        clock.sleep(random.uniform(0, wait_s))  # noqa: S311  # jitter, no secret
-        wait_s = min(wait_s * 2, _BACK_OFF_S[1])
 
 
 def _acquire(registered: Registered, should_stop: Callable[[], bool]) -> leases.Held | None:
@@ -286,6 +342,7 @@ def _acquire(registered: Registered, should_stop: Callable[[], bool]) -> leases.
             if not is_told:
                 logger.info("waiting for the lease", extra={"source": registered.name, "reason": str(error)})
             is_told = True
+            heartbeat.beat()
             clock.sleep(0.1)
     return None
 
@@ -296,19 +353,28 @@ def _loop(
     backfiller: Backfiller,
     ending: Ending,
     should_stop: Callable[[], bool],
+    log: ConnectionLog,
 ) -> None:
     interval_s = poller.options.interval_ms / 1000
+    facts = FactLog(poller.target)
     while not should_stop():
         begun_s = clock.monotonic_s()
         saved = repeat(poller, lambda: _poll(poller, past, backfiller), should_stop)
+        _note(poller, log)
+        facts.note(poller.source.facts())
         if poller.is_epoch_over:
             return
         if ending.for_s is not None and clock.monotonic_s() - ending.started_s >= ending.for_s:
             return
-        if saved == 0 and ending.until_drained and poller.source.is_exhausted() and not poller.has_errors:
+        if saved == 0 and ending.until_drained and poller.source.is_exhausted() and poller.sees_all:
             return
         if saved < _BUSY_TICKS:
             clock.sleep(interval_s - (clock.monotonic_s() - begun_s))
+
+
+def _note(poller: Poller, log: ConnectionLog) -> None:
+    has_failed = [state.error is not None for state in poller.states]
+    log.note(poller.source.health(), is_ok=not any(has_failed), answers=not all(has_failed))
 
 
 def _poll(poller: Poller, past: PastEpoch | None, backfiller: Backfiller) -> int:
@@ -316,6 +382,8 @@ def _poll(poller: Poller, past: PastEpoch | None, backfiller: Backfiller) -> int
     if poller.is_outdated:
         poller.load()
     saved = poller.poll()
+    if poller.synchroniser.is_waiting:
+        return saved
     if past is not None:
         saved += past.step()
     if saved >= _BUSY_TICKS and not poller.settler.is_overdue:
@@ -326,6 +394,9 @@ def _poll(poller: Poller, past: PastEpoch | None, backfiller: Backfiller) -> int
 
 def _finish(poller: Poller, past: PastEpoch | None) -> int:
     saved = poller.poll()
+    if poller.synchroniser.is_waiting:
+        # A past that is not whole says nothing; the next poller passes over it.
+        return saved
     if past is not None and past.is_watching:
         saved += past.run()
         if poller.is_outdated:
@@ -352,6 +423,7 @@ def repeat(poller: Poller, action: Callable[[], int | None], should_stop: Callab
     """
     wait_s = _BACK_OFF_S[0]
     while True:
+        heartbeat.beat()
         try:
             poller.gate.check()
             if poller.is_stale:

@@ -47,6 +47,8 @@ def check_production(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[
         )
     if "*" in settings.ALLOWED_HOSTS:
         found.append(Error("TICKHUB_ALLOWED_HOSTS allows every host.", hint="Name your own.", id="tickhub.E004"))
+    if settings.FAULT_FILE is not None:
+        found.append(Error("TICKHUB_FAULT_FILE makes simulated terminals fail.", hint="Unset it.", id="tickhub.E005"))
     return found
 
 

@@ -9,6 +9,7 @@ _TASKS = (
     ("quality.keep_incidents", 1),
     ("storage.refresh_latest", 1),
     ("tickhub.watch_overflow", 5),
+    ("tickhub.watch_sources", 5),
 )
 
 

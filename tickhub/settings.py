@@ -172,6 +172,8 @@ LOGGING = {
     },
 }
 
+# A testing aid: simulated terminals fail as this file plans (ingest/sources/faults.py).
+FAULT_FILE = os.environ.get("TICKHUB_FAULT_FILE")
 POLL_INTERVAL_MS = env.integer("TICKHUB_POLL_INTERVAL_MS", 50, least=1, most=60_000)
 PAGE_TICKS = env.integer("TICKHUB_PAGE_TICKS", 65_536, least=100, most=1_000_000)
 LEASE_TTL_MS = env.integer("TICKHUB_LEASE_TTL_MS", 5_000, least=1_000, most=600_000)

@@ -11,7 +11,7 @@ from django.db import DatabaseError, InterfaceError, connection
 from ingest import inbox, queries, sessions
 from quality import incidents
 from storage import latest
-from tickhub import disk, overflow, pipeline, publishing
+from tickhub import disk, overflow, pipeline, publishing, watching
 from tickhub.celery import app
 from tickhub.core import metrics
 from tickhub.core.errors import TransientError
@@ -78,6 +78,12 @@ def keep_incidents(**_: object) -> None:
 def watch_overflow(**_: object) -> None:
     """Open and resolve the incidents of what overflows."""
     overflow.watch()
+
+
+@app.task(name="tickhub.watch_sources")
+def watch_sources(**_: object) -> None:
+    """Open and resolve the incidents of sources."""
+    watching.watch()
 
 
 @app.task(name="storage.refresh_latest")

@@ -1,21 +1,29 @@
 """The real terminal. The only module that imports MetaTrader5, and only where it exists: on Windows."""
 
 import importlib
+import logging
 import os
 import tomllib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
+from ingest.sources import account, mapping
 from ingest.sources import spec as specs
+from ingest.sources.account import Expected
 from ingest.sources.constants import Constants
-from ingest.sources.session import Session, TerminalUnavailable
+from ingest.sources.mapping import Rules
+from ingest.sources.session import TIMEOUT_MS, Session, TerminalUnavailable
 from ingest.sources.spec import Mt5Spec
-from ingest.sources.terminal import Connectable, Terminal
+from ingest.sources.surface import ReadingSurface
+from ingest.sources.terminal import Health, Mapped, Terminal
 from tickhub.core import zones
 from tickhub.core.errors import UsageError
+from tickhub.core.symbols import SymbolFacts
 from tickhub.core.zones import ClockRule
+
+logger = logging.getLogger(__name__)
 
 SOURCES_FILE = "TICKHUB_SOURCES_FILE"
 
@@ -30,6 +38,11 @@ class Description:
     server: str
     clock: ClockRule
     symbols: tuple[str, ...]
+    trade_mode: int | None = None
+    is_portable: bool = False
+    timeout_ms: int = TIMEOUT_MS
+    priority: int | None = None
+    rules: Rules = field(default_factory=Rules)
 
     def __repr__(self) -> str:
         return f"Description(path={self.path!r}, server={self.server!r}, symbols={self.symbols!r})"
@@ -45,41 +58,67 @@ class Mt5Source:
 
     def __init__(
         self,
-        terminal: Connectable,
+        module: object,
         *,
         spec: Mt5Spec,
         description: Description,
         host_now_msc: Callable[[], int],
     ) -> None:
-        self.terminal: Terminal = terminal
+        expected = Expected(description.login, description.server, description.trade_mode)
+        surface = ReadingSurface(module, label=spec.text, expected=expected)
+        self.terminal: Terminal = surface
         self.symbols = description.symbols
         self.server_name = description.server
         self.clock = description.clock
+        self.priority = description.priority
+        self._surface = surface
+        self._rules = description.rules
         self._host_now_msc = host_now_msc
         self._begins_msc = spec.begins_msc
         self._session = Session(
-            terminal,
+            surface,
             label=spec.text,
             symbols=self.symbols,
-            login=description.login,
-            server=description.server,
+            expected=expected,
             path=(description.path,),
             settings={
                 "login": description.login,
                 "password": description.password,
                 "server": description.server,
+                "timeout": description.timeout_ms,
+                "portable": description.is_portable,
             },
         )
         self._session.open()
-        self._digits = {symbol: self._info(symbol).digits for symbol in self.symbols}
-        self._is_quoted = {
-            symbol: self._info(symbol).chart_mode == Constants.SYMBOL_CHART_MODE_BID for symbol in self.symbols
-        }
+        missing = [symbol for symbol in self.symbols if symbol not in self._session.facts]
+        if missing:
+            raise TerminalUnavailable(f"{spec.text}: the terminal does not describe {missing[0]}")
+        info = surface.account_info()
+        if info is not None and info.trade_allowed:
+            logger.warning("the account may trade: use its investor password", extra={"source": spec.text})
         self.start_msc = self._now_msc()
+
+    @property
+    def connections(self) -> int:
+        """See :attr:`OpenSource.connections`."""
+        return self._session.connections
+
+    def health(self) -> Health:
+        """See :meth:`OpenSource.health`."""
+        breaker = self._session.breaker
+        return Health(self._session.link, breaker.circuit, breaker.failures, self._surface.hung_s)
+
+    def facts(self) -> Mapping[str, SymbolFacts]:
+        """See :meth:`OpenSource.facts`."""
+        return self._session.facts
+
+    def instrument(self, symbol: str) -> Mapped:
+        """See :meth:`OpenSource.instrument`."""
+        return self._rules.of(symbol)
 
     def begin_poll(self) -> int:
         """See :meth:`OpenSource.begin_poll`."""
-        self._session.ensure(self._now_msc())
+        self._session.ensure()
         return self._now_msc()
 
     def is_exhausted(self) -> bool:
@@ -92,21 +131,14 @@ class Mt5Source:
 
     def digits(self, symbol: str) -> int:
         """See :meth:`OpenSource.digits`."""
-        return int(self._digits[symbol])
+        return self._session.facts[symbol].digits
 
     def is_quoted(self, symbol: str) -> bool:
         """See :meth:`OpenSource.is_quoted`."""
-        return bool(self._is_quoted[symbol])
+        return self._session.facts[symbol].chart_mode == Constants.SYMBOL_CHART_MODE_BID
 
     def _now_msc(self) -> int:
         return self._host_now_msc()
-
-    def _info(self, symbol: str) -> Any:  # Any: SymbolInfo has no static type
-        info = self.terminal.symbol_info(symbol)
-        if info is None:
-            code, text = self.terminal.last_error()
-            raise TerminalUnavailable(f"the terminal does not describe {symbol}: error {code} {text}")
-        return info
 
 
 def open_source(spec: Mt5Spec, *, host_now_msc: Callable[[], int]) -> Mt5Source:
@@ -122,8 +154,7 @@ def open_source(spec: Mt5Spec, *, host_now_msc: Callable[[], int]) -> Mt5Source:
             f"{spec.text}: the MetaTrader5 package exists for Windows only; run the poller there"
         ) from None
     description = describe(spec, os.environ.get(SOURCES_FILE))
-    # The module has the functions of the protocol; it carries no types.
-    return Mt5Source(cast("Connectable", module), spec=spec, description=description, host_now_msc=host_now_msc)
+    return Mt5Source(module, spec=spec, description=description, host_now_msc=host_now_msc)
 
 
 def describe(spec: Mt5Spec, sources_file: str | None) -> Description:
@@ -145,13 +176,19 @@ def describe(spec: Mt5Spec, sources_file: str | None) -> Description:
         password = Path(password_file).read_text(encoding="utf-8").strip()
     except OSError as error:
         raise UsageError(f"{where}: password_file {password_file} cannot be read: {error.strerror}") from error
+    symbols = _symbols(_value(table, "symbols", list, where), where)
     return Description(
         path=_value(table, "path", str, where),
         login=_value(table, "login", int, where),
         password=password,
         server=_value(table, "server", str, where),
         clock=_clock(spec, table, where),
-        symbols=_symbols(_value(table, "symbols", list, where), where),
+        symbols=symbols,
+        trade_mode=_trade_mode(table, where),
+        is_portable=_optional(table, "portable", bool, where, False),
+        timeout_ms=_optional(table, "timeout_ms", int, where, TIMEOUT_MS),
+        priority=_optional(table, "priority", int, where, None),
+        rules=mapping.read(table, symbols=symbols, where=where),
     )
 
 
@@ -160,6 +197,26 @@ def _value(table: dict[str, Any], key: str, kind: type, where: str) -> Any:  # A
     if not isinstance(value, kind) or not value:
         raise UsageError(f"{where}: {key} is missing or is no {kind.__name__}")
     return value
+
+
+def _optional(table: dict[str, Any], key: str, kind: type[Any], where: str, default: Any) -> Any:  # Any: TOML
+    """Return a value that need not be given; a number lies above 0 and within 16 bits or, for times, 32."""
+    value = table.get(key)
+    if value is None:
+        return default
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise UsageError(f"{where}: {key} is no {kind.__name__}")
+    most = 2**31 - 1 if key.endswith("_ms") else 2**15 - 1
+    if kind is int and not 0 < value <= most:
+        raise UsageError(f"{where}: {key} is {value}, expected 1 to {most}")
+    return value
+
+
+def _trade_mode(table: dict[str, Any], where: str) -> int | None:  # Any: TOML
+    name = table.get("trade_mode")
+    if name is not None and name not in account.TRADE_MODES:
+        raise UsageError(f"{where}: trade_mode is {name!r}, expected one of {', '.join(account.TRADE_MODES)}")
+    return None if name is None else account.TRADE_MODES[name]
 
 
 def _clock(spec: Mt5Spec, table: dict[str, Any], where: str) -> ClockRule:  # Any: TOML

@@ -1,8 +1,10 @@
 """Opens the source that a SPEC names."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
-from ingest.sources import mt5, recording
+from ingest.sources import faults, mt5, recording
+from ingest.sources.account import Expected
 from ingest.sources.market import Market
 from ingest.sources.playback import (
     HostClock,
@@ -15,12 +17,14 @@ from ingest.sources.playback import (
 from ingest.sources.providers import reading as providers
 from ingest.sources.recording import Recording
 from ingest.sources.session import Session
-from ingest.sources.simulator import Listing, SimulatedTerminal
+from ingest.sources.simulator import LOGIN, Listing, SimulatedTerminal
 from ingest.sources.spec import Mt5Spec, PlayedSpec, ProviderSpec, SimSpec, SourceSpec
+from ingest.sources.surface import ReadingSurface
 from ingest.sources.tape import GeneratedTape, RecordingTape
-from ingest.sources.terminal import OpenSource, Terminal
+from ingest.sources.terminal import Health, OpenSource, PlainSource, Terminal
 from tickhub.core import clock, zones
 from tickhub.core.errors import UsageError
+from tickhub.core.symbols import SymbolFacts
 from tickhub.core.zones import ClockRule, Epochs
 
 __all__ = ["Playback", "SimulatedSource", "open_for_rereading", "open_source"]
@@ -31,7 +35,7 @@ SIM_SERVER = "Simulated-Demo"
 REPLAY_SERVER = "Recording"
 
 
-class SimulatedSource:
+class SimulatedSource(PlainSource):
     """A simulated terminal with the clock that drives it. Fits :class:`OpenSource`."""
 
     can_be_reread = True
@@ -45,9 +49,16 @@ class SimulatedSource:
         server_name: str,
         start_msc: int,
         notes: Sequence[str] = (),
+        fault_file: Path | None = None,
     ) -> None:
         self.simulated = SimulatedTerminal(listings, now_msc=lambda: playback_clock.now_msc, server=server_name)
-        self.terminal: Terminal = self.simulated
+        # Only a terminal that is made to fail has a history that could be incomplete.
+        self._has_faults = fault_file is not None
+        if fault_file is not None:
+            faults.Driver(self.simulated, fault_file)
+        expected = Expected(LOGIN, server_name)
+        surface = ReadingSurface(self.simulated, label=spec.text, expected=expected)
+        self.terminal: Terminal = surface
         self.symbols = tuple(listings)
         self.server_name = server_name
         self.is_replay = isinstance(spec, PlayedSpec)
@@ -57,13 +68,28 @@ class SimulatedSource:
         self._begins_msc = spec.begins_msc
         self._listings = listings
         self._clock = playback_clock
-        self._session = Session(self.simulated, label=spec.text, symbols=self.symbols, server=server_name)
+        self._surface = surface
+        self._session = Session(surface, label=spec.text, symbols=self.symbols, expected=expected)
         self._session.open()
+
+    @property
+    def connections(self) -> int:
+        """See :attr:`OpenSource.connections`."""
+        return self._session.connections if self._has_faults else 0
+
+    def health(self) -> Health:
+        """See :meth:`OpenSource.health`."""
+        breaker = self._session.breaker
+        return Health(self._session.link, breaker.circuit, breaker.failures, self._surface.hung_s)
+
+    def facts(self) -> Mapping[str, SymbolFacts]:
+        """See :meth:`OpenSource.facts`."""
+        return self._session.facts
 
     def begin_poll(self) -> int:
         """See :meth:`OpenSource.begin_poll`."""
         self._clock.advance()
-        self._session.ensure(self._clock.now_msc)
+        self._session.ensure()
         return self._clock.now_msc
 
     def is_exhausted(self) -> bool:
@@ -96,7 +122,7 @@ def open_source(spec: SourceSpec, *, playback: Playback, host_now_msc: Callable[
     if isinstance(spec, PlayedSpec):
         return _open_replay(spec, playback=playback, host_now_msc=host_now_msc)
     if isinstance(spec, SimSpec):
-        return _open_sim(spec, host_now_msc)
+        return _open_sim(spec, host_now_msc, fault_file=faults.of_environment())
     if isinstance(spec, Mt5Spec):
         return mt5.open_source(spec, host_now_msc=host_now_msc)
     raise UsageError(f"source {spec.text}: agents are not supported yet")
@@ -137,7 +163,7 @@ def _epochs(spec: SourceSpec) -> Epochs:
     return zones.epochs_from(_clock(spec), to_msc=clock.now_msc() + _AHEAD_MS)
 
 
-def _open_sim(spec: SimSpec, host_now_msc: Callable[[], int]) -> SimulatedSource:
+def _open_sim(spec: SimSpec, host_now_msc: Callable[[], int], *, fault_file: Path | None = None) -> SimulatedSource:
     markets = [Market(symbol=symbol, symbols=spec.symbols, rate=spec.rate, seed=spec.seed) for symbol in spec.symbols]
     host_clock = HostClock(host_now_msc=host_now_msc)
     epochs = _epochs(spec)
@@ -147,6 +173,7 @@ def _open_sim(spec: SimSpec, host_now_msc: Callable[[], int]) -> SimulatedSource
         spec=spec,
         server_name=SIM_SERVER,
         start_msc=host_clock.now_msc,
+        fault_file=fault_file,
     )
 
 
@@ -178,6 +205,7 @@ def _open_replay(spec: PlayedSpec, *, playback: Playback, host_now_msc: Callable
         server_name=providers.SERVERS.get(spec.scheme, REPLAY_SERVER),
         start_msc=first_msc if start_msc is None else start_msc,
         notes=notes,
+        fault_file=faults.of_environment(),
     )
 
 

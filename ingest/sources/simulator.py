@@ -6,7 +6,7 @@ are floored to whole seconds of the terminal's clock, a symbol shows no ticks un
 
 import fnmatch
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -16,8 +16,8 @@ from ingest.sources.arguments import InvalidArguments
 from ingest.sources.constants import Constants
 from ingest.sources.structs import StructSequence
 from ingest.sources.tape import Tape
+from tickhub.core import clock, zones
 from tickhub.core import ticks as tick_arrays
-from tickhub.core import zones
 from tickhub.core.ticks import Ticks
 
 _T = TypeVar("_T")
@@ -56,6 +56,8 @@ class Faults:
     page_limit: int | None = None
     partial_reads: dict[str, int] = field(default_factory=dict)
     refuse_initialize: bool = False
+    # initialize() attaches to the terminal as it runs, whatever account was asked for.
+    ignore_credentials: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +79,20 @@ class SimulatedTerminal(Constants):
         now_msc: Callable[[], int],
         server: str = "Simulated-Demo",
         login: int = LOGIN,
+        host_now_msc: Callable[[], int] = clock.now_msc,
     ) -> None:
         self.faults = Faults()
         self.server = server
         self.account_login = login
+        self.trade_mode = Constants.ACCOUNT_TRADE_MODE_DEMO
+        # The accounts that login() knows, with their servers.
+        self.logins = {login: server}
+        self.build = 5000
         self._listings = dict(listings)
+        self._host_now_msc = host_now_msc
+        # How long a history takes to be fetched, and when each symbol's first read began it.
+        self._fetching_ms = 0
+        self._fetched_from_msc: dict[str, int] = {}
         self._now_msc = now_msc
         self._selected: set[str] = set()
         self._is_connected = False
@@ -96,6 +107,24 @@ class SimulatedTerminal(Constants):
         """Lose the broker: calls succeed from what is known by now."""
         self.faults.frozen_msc = self._now_msc()
 
+    def unsynchronise(self, fetching_ms: int) -> None:
+        """Forget the history kept on disk: the next read of each symbol begins to fetch it, the oldest rows first.
+
+        The real one waits up to 45 s in a first read; then it answers with what it has, and no sign of it.
+        """
+        self._fetching_ms = fetching_ms
+        self._fetched_from_msc.clear()
+
+    def hide(self, name: str | None) -> None:
+        """Take a symbol (None: all) out of Market Watch, as a person may."""
+        self._selected -= self._listings.keys() if name is None else {name}
+
+    def change_digits(self, name: str | None) -> None:
+        """Show one more decimal of a symbol (None: of all), as a broker may begin to."""
+        for symbol in [name] if name in self._listings else list(self._listings):
+            listing = self._listings[symbol]
+            self._listings[symbol] = replace(listing, digits=listing.digits + 1)
+
     def restore_link(self) -> None:
         """Find the broker again: the history of the outage arrives."""
         self.faults.frozen_msc = None
@@ -109,18 +138,23 @@ class SimulatedTerminal(Constants):
                     (Constants.RES_E_INTERNAL_FAIL_INIT, "IPC initialize failed, MetaTrader 5 x64 not found")
                 )
             arguments.check_initialize(args, settings)
-            self._check_account(settings)
+            if not self.faults.ignore_credentials:
+                self._check_account(settings)
             self._is_connected = True
             return True
 
         return self._call("initialize", connect, False, is_offline=True)
 
     def login(self, *args: object, **settings: object) -> bool:
-        """Change the account: ``login(login, password=, server=, timeout=)``; only the terminal's own succeeds."""
+        """Change the account: ``login(login, password=, server=, timeout=)``; only the terminal's own succeed."""
 
         def log_in() -> bool:
             arguments.check_login(args, settings)
-            self._check_account({"login": args[0] if args else settings.get("login"), **settings})
+            login = args[0] if args else settings.get("login")
+            server = self.logins.get(login) if isinstance(login, int) else None
+            if not isinstance(login, int) or server is None or settings.get("server", server) != server:
+                raise CallFailed(AUTH_FAILED)
+            self.account_login, self.server = login, server
             return True
 
         return self._call("login", log_in, False)
@@ -144,7 +178,7 @@ class SimulatedTerminal(Constants):
 
     def version(self) -> tuple[int, int, str] | None:
         """Return terminal version, build and its date."""
-        return self._call("version", lambda: (500, 5000, "25 Apr 2025"), None)
+        return self._call("version", lambda: (500, self.build, "25 Apr 2025"), None)
 
     def terminal_info(self) -> StructSequence | None:
         """Return TerminalInfo; ``connected`` says whether the broker is reached."""
@@ -164,7 +198,7 @@ class SimulatedTerminal(Constants):
                     "ftp_enabled": False,
                     "notifications_enabled": False,
                     "mqid": False,
-                    "build": 5000,
+                    "build": self.build,
                     "maxbars": 100_000,
                     "ping_last": 14_000,
                     "community_balance": 0.0,
@@ -185,7 +219,7 @@ class SimulatedTerminal(Constants):
                 structs.AccountInfo,
                 {
                     "login": self.account_login,
-                    "trade_mode": Constants.ACCOUNT_TRADE_MODE_DEMO,
+                    "trade_mode": self.trade_mode,
                     "leverage": 100,
                     "trade_allowed": False,
                     "trade_expert": False,
@@ -308,7 +342,16 @@ class SimulatedTerminal(Constants):
         if left:
             self.faults.partial_reads[name] = left - 1
             return ticks[: len(ticks) // 2].copy()
-        return ticks
+        return self._fetched(name, ticks)
+
+    def _fetched(self, name: str, ticks: Ticks) -> Ticks:
+        """Cut rows to the share of the history that has been fetched by now."""
+        if not self._fetching_ms:
+            return ticks
+        passed_ms = self._host_now_msc() - self._fetched_from_msc.setdefault(name, self._host_now_msc())
+        if passed_ms >= self._fetching_ms:
+            return ticks
+        return ticks[: len(ticks) * passed_ms // self._fetching_ms].copy()
 
     def _latest(self, name: str) -> StructSequence | None:
         if name not in self._selected:

@@ -1,9 +1,44 @@
 """What capture needs of a terminal, and of a source once it is open."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, Protocol
 
+from ingest.sources.breaker import Circuit
+from tickhub.core.symbols import SymbolFacts
 from tickhub.core.ticks import Ticks
 from tickhub.core.zones import ClockRule
+
+
+class Link(StrEnum):
+    """How far a terminal is reached."""
+
+    CONNECTED = "CONNECTED"
+    # The terminal answers, from what it knew when it lost its broker.
+    LINK_LOST = "LINK_LOST"
+    # The terminal does not answer until it is initialised again.
+    IPC_LOST = "IPC_LOST"
+    # It is on another account, server or trade mode than configured.
+    WRONG_ACCOUNT = "WRONG_ACCOUNT"
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """The state of a connection; ``failures`` counts tries in a row, ``hung_s`` the time spent in calls that hung."""
+
+    link: Link = Link.CONNECTED
+    circuit: Circuit = Circuit.CLOSED
+    failures: int = 0
+    hung_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Mapped:
+    """The canonical code of the instrument that a symbol is, and the rule that says so."""
+
+    code: str
+    rule: str
 
 
 class Readable(Protocol):
@@ -50,6 +85,8 @@ class Connectable(Terminal, Protocol):
 
     def initialize(self, *path: str, **settings: Any) -> bool: ...  # Any: login int, password str, timeout int, …
 
+    def login(self, login: int, **settings: Any) -> bool: ...  # Any: as above
+
 
 class OpenSource(Protocol):
     """An opened source. Its own times are UTC, in milliseconds; what its terminal shows is in the terminal's clock."""
@@ -67,6 +104,8 @@ class OpenSource(Protocol):
     start_msc: int
     # Lines to show once: skipped files, bad lines.
     notes: tuple[str, ...]
+    # Preferred among the sources of an instrument where lower; None leaves it as it is.
+    priority: int | None
 
     def begin_poll(self) -> int:
         """Advance playback, restore a lost connection, and return the time now: the host's, or the playback's.
@@ -85,3 +124,43 @@ class OpenSource(Protocol):
 
     def is_quoted(self, symbol: str) -> bool:
         """Return whether the price basis is bid and ask, not the last price alone."""
+
+    @property
+    def connections(self) -> int:
+        """Return how often the terminal began to fetch its history from its broker; 0 where there is no such thing."""
+
+    def health(self) -> Health:
+        """Return the state of the connection as of the newest poll."""
+
+    def facts(self) -> Mapping[str, SymbolFacts]:
+        """Return what the terminal says of its symbols, by symbol; empty where it says nothing."""
+
+    def instrument(self, symbol: str) -> Mapped:
+        """Return which instrument a symbol is."""
+
+
+class PlainSource:
+    """Answers for sources without a connection of their own: always connected, each symbol its own instrument."""
+
+    priority: int | None = None
+
+    @property
+    def connections(self) -> int:
+        """See :attr:`OpenSource.connections`."""
+        return 0
+
+    def health(self) -> Health:
+        """See :meth:`OpenSource.health`."""
+        return Health()
+
+    def facts(self) -> Mapping[str, SymbolFacts]:
+        """See :meth:`OpenSource.facts`."""
+        return {}
+
+    def instrument(self, symbol: str) -> Mapped:
+        """See :meth:`OpenSource.instrument`."""
+        return Mapped(symbol, SAME)
+
+
+# The default rule: nothing is guessed of a suffix.
+SAME = "the symbol itself"

@@ -5,12 +5,16 @@ from django.contrib import admin
 from django.contrib.auth import get_user_model
 from django.test import Client
 
+from ingest.connections import ConnectionLog
 from ingest.models import Batch
+from ingest.sources.terminal import Health
 from quality.models import Incident
 from tests import running
 from tests.builders import make_ticks
 from tests.capturing import make_rig
-from tickhub.reference.models import Instrument
+from tickhub.core.symbols import SymbolFacts
+from tickhub.reference import facts
+from tickhub.reference.models import Instrument, Source
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -28,6 +32,10 @@ def capture_something() -> None:
     rig.terminal.history["EURUSD"] = make_ticks([(0, 1.3, 1.2), (5, float("nan"), 1.2)])
     rig.source.now_msc += 10
     rig.poller.poll()
+    facts.record(facts={rig.feeds["EURUSD"].pk: SymbolFacts(5, 1e-5, 0, 4, 1e-5, 1e5, "EUR", "USD", "Forex")})
+    log = ConnectionLog(source_id=rig.poller.target.source_id, name="hand")
+    log.note(Health(), is_ok=True, answers=True)
+    log.write()
     running.drain()
     running.keep()
 
@@ -82,3 +90,12 @@ def test_facts_cannot_be_deleted(operator: Client) -> None:
 
     assert operator.post(f"/admin/ingest/batch/{batch.pk}/delete/", {"post": "yes"}).status_code == 403
     assert Batch.objects.count() == 1
+
+
+def test_which_source_is_preferred_can_be_changed_and_nothing_else_of_it(operator: Client) -> None:
+    capture_something()
+    source = Source.objects.get()
+
+    operator.post(f"/admin/reference/source/{source.pk}/change/", {"priority": 7, "name": "another"})
+
+    assert Source.objects.values_list("priority", "name").get() == (7, "hand")

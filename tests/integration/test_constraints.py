@@ -7,7 +7,7 @@ import pytest
 from django.apps import apps
 from django.db import IntegrityError, transaction
 
-from ingest.models import Batch, Cursor, Lease
+from ingest.models import Batch, ConnectionMinute, Cursor, Lease
 from quality.models import Incident, QuarantinedTick
 from storage.models import Partition
 from tests.builders import NOON_MSC
@@ -46,8 +46,9 @@ def held(rig: Rig, state: str = "HELD", position: int = 0) -> None:
     )
 
 
-def incident(rig: Rig, state: str = "OPEN") -> None:
-    Incident.objects.create(cause="CROSSED", source_id=rig.poller.target.source_id, feed=None, state=state)
+def incident(rig: Rig, state: str = "OPEN", severity: str = "ERROR") -> None:
+    source_id = rig.poller.target.source_id
+    Incident.objects.create(cause="CROSSED", source_id=source_id, feed=None, state=state, severity=severity)
 
 
 def twice(make: Callable[[Rig], None], rig: Rig) -> None:
@@ -62,6 +63,12 @@ def epoch(rig: Rig, *, starts_msc: int = 1, offset_ms: int = 0) -> None:
 
 def cursor(rig: Rig) -> None:
     Cursor.objects.create(feed=rig.feeds["EURUSD"], epoch_id=1, last_msc=0, taken=-1, last_batch_id=1)
+
+
+def minute(rig: Rig, *, polls_ok: int = 0) -> None:
+    ConnectionMinute.objects.create(
+        source_id=rig.poller.target.source_id, minute_at=_NOW, polls_ok=polls_ok, link="CONNECTED", circuit="CLOSED"
+    )
 
 
 def feed(rig: Rig) -> None:
@@ -83,6 +90,9 @@ BREAKS: list[tuple[str, Callable[[Rig], object]]] = [
     ("batch_ticks_within_bounds", lambda rig: batch(rig, tick_count=-1)),
     ("batch_ticks_within_bounds", lambda rig: batch(rig, tick_count=65_537)),
     ("cursor_taken_not_negative", cursor),
+    ("connection_minute_once_per_source", lambda rig: twice(minute, rig)),
+    ("connection_polls_ok_are_polls", lambda rig: minute(rig, polls_ok=1)),
+    ("incident_severity_is_known", lambda rig: incident(rig, severity="BAD")),
     ("incident_open_once_per_cause", lambda rig: twice(incident, rig)),
     ("incident_state_is_known", lambda rig: incident(rig, state="GONE")),
     ("quarantined_once_per_batch_position", lambda rig: twice(held, rig)),

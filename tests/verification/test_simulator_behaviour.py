@@ -340,3 +340,39 @@ def test_shutdown_disconnects(terminal: SimulatedTerminal) -> None:
 
     assert terminal.version() is None
     assert terminal.last_error() == (-10004, "No IPC connection")
+
+
+def test_history_that_is_being_fetched_shows_its_oldest_rows_and_then_all(clock: Clock) -> None:
+    host = Clock()
+    tape = RecordingTape(make_ticks([(ms, 1.0, 1.1) for ms in range(100)]))
+    terminal = SimulatedTerminal({"EURUSD": Listing(tape)}, now_msc=clock, host_now_msc=host)
+    terminal.initialize()
+    terminal.symbol_select("EURUSD")
+    terminal.unsynchronise(45_000)
+    counts = []
+
+    for after_ms in (0, 22_500, 44_999, 45_000):
+        host.now_msc = NOON_MSC + after_ms
+        ticks = terminal.copy_ticks_from("EURUSD", NOON_S, 1000, ALL)
+        assert terminal.last_error() == (1, "Success")
+        counts.append(0 if ticks is None else len(ticks))
+
+    assert counts == [0, 50, 99, 100]
+
+
+def test_terminal_that_runs_already_is_attached_whatever_account_it_is_on(terminal: SimulatedTerminal) -> None:
+    terminal.faults.ignore_credentials = True
+
+    assert terminal.initialize(login=terminal.account_login + 1, password="x", server="Other-Demo")
+    account = terminal.account_info()
+    assert account is not None
+    assert (account.login, account.server) == (terminal.account_login, "Simulated-Demo")
+
+
+def test_login_changes_to_a_known_account(terminal: SimulatedTerminal) -> None:
+    terminal.logins[77] = "Second-Demo"
+
+    assert terminal.login(77, password="x", server="Second-Demo")
+    account = terminal.account_info()
+    assert account is not None
+    assert (account.login, account.server) == (77, "Second-Demo")

@@ -6,6 +6,27 @@ CAPTURED_TICKS = Counter("tickhub_captured_ticks_total", "Ticks committed to the
 LATE_TICKS = Counter("tickhub_late_ticks_total", "Ticks that appeared behind the cursor.", ["source"])
 READ_ERRORS = Counter("tickhub_read_errors_total", "Reads that a terminal answered with an error.", ["source"])
 POLL_SECONDS = Histogram("tickhub_poll_seconds", "Time of one poll, from the first read to the commit.", ["source"])
+SOURCE_CONNECTED = Gauge(
+    "tickhub_source_connected",
+    "1 while the terminal answers and its broker is reached.",
+    ["source"],
+    multiprocess_mode="mostrecent",
+)
+SOURCE_CIRCUIT = Gauge(
+    "tickhub_source_circuit",
+    "The breaker of the connection: 0 closed, 1 half-open, 2 open.",
+    ["source"],
+    multiprocess_mode="mostrecent",
+)
+SOURCE_LOST_SECONDS = Counter(
+    "tickhub_source_lost_seconds_total", "Time without a connection, by how it was lost.", ["source", "how"]
+)
+SOURCE_STABILITY = Gauge(
+    "tickhub_source_stability_ratio",
+    "Share of the last hour in which the source was connected.",
+    ["source"],
+    multiprocess_mode="mostrecent",
+)
 PUBLISH_FAILURES = Counter("tickhub_publish_failures_total", "Batch ids that could not be published at once.")
 PUBLISH_SKIPPED = Counter("tickhub_publish_skipped_total", "Batch ids left to the sweeper: the queue was long.")
 SWEPT_BATCHES = Counter("tickhub_swept_batches_total", "Waiting batches published again by the sweeper.")

@@ -6,22 +6,59 @@ from django.contrib import admin
 from django.http import HttpRequest
 
 from tickhub.reference.facts_admin import FactsAdmin
-from tickhub.reference.models import ClockEpoch, Feed, Instrument, Source
+from tickhub.reference.models import ClockEpoch, Feed, FeedFact, Instrument, Source
 
 
 @admin.register(Source)
 class SourceAdmin(FactsAdmin):
+    """An operator may change which source of an instrument is preferred, where the sources file does not say."""
+
+    readonly_fields = (
+        "name",
+        "spec",
+        "scheme",
+        "server_name",
+        "is_replay",
+        "playback_origin_msc",
+        "playback_start_msc",
+        "created_at",
+    )
     list_display = ("name", "scheme", "server_name", "is_replay", "priority", "created_at")
     list_filter = ("scheme", "is_replay")
     search_fields = ("name", "spec")
 
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # Any: Django's signature
+        return admin.ModelAdmin.has_change_permission(self, request, obj)
+
 
 @admin.register(Feed)
 class FeedAdmin(FactsAdmin):
-    list_display = ("symbol", "instrument", "source", "begins_msc")
+    list_display = ("symbol", "instrument", "mapped_by", "source", "priority", "begins_msc")
     list_filter = ("source",)
     list_select_related = ("instrument", "source")
     search_fields = ("symbol", "instrument__code")
+
+    @admin.display(ordering="source__priority")
+    def priority(self, feed: Feed) -> int:
+        return feed.source.priority
+
+
+@admin.register(FeedFact)
+class FeedFactAdmin(FactsAdmin):
+    list_display = (
+        "feed",
+        "seen_at",
+        "digits",
+        "point",
+        "trade_tick_size",
+        "chart_mode",
+        "currency_base",
+        "currency_profit",
+        "path",
+    )
+    list_filter = ("feed__source", "feed__instrument")
+    list_select_related = ("feed__source",)
+    search_fields = ("feed__symbol", "path")
 
 
 @admin.register(Instrument)

@@ -57,6 +57,9 @@ class Feed(models.Model):
     source = models.ForeignKey(Source, on_delete=models.PROTECT, related_name="feeds")
     instrument = models.ForeignKey(Instrument, on_delete=models.PROTECT, related_name="feeds")
     symbol = models.CharField(max_length=30)
+    mapped_by = models.CharField(
+        max_length=60, db_default="the symbol itself", help_text="What says that the symbol is this instrument."
+    )
     begins_msc = models.BigIntegerField(help_text="First millisecond (UTC) that capture answers for.")
 
     class Meta:
@@ -65,6 +68,29 @@ class Feed(models.Model):
 
     def __str__(self) -> str:
         return f"{self.symbol} of {self.source}"
+
+
+class FeedFact(models.Model):
+    """What a terminal said of a feed's symbol from a time on; appended when it says something else, never changed."""
+
+    feed = models.ForeignKey(Feed, on_delete=models.PROTECT, related_name="facts")
+    seen_at = models.DateTimeField(db_default=Now())
+    digits = models.IntegerField()
+    point = models.FloatField()
+    chart_mode = models.IntegerField(help_text="0: charts by bid, 1: by the last price.")
+    trade_mode = models.IntegerField()
+    trade_tick_size = models.FloatField()
+    trade_contract_size = models.FloatField()
+    currency_base = models.TextField(blank=True)
+    currency_profit = models.TextField(blank=True)
+    path = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [models.Index(fields=["feed", "-id"], name="fact_by_feed")]
+
+    def __str__(self) -> str:
+        return f"{self.feed} since {self.seen_at:%Y-%m-%d %H:%M}"
 
 
 class ClockEpoch(models.Model):

@@ -2,13 +2,15 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 
 from django.db.models import QuerySet
 
 from tickhub.core import zones
 from tickhub.core.errors import UsageError
+from tickhub.core.symbols import SymbolFacts
 from tickhub.core.zones import Epochs
-from tickhub.reference.models import ClockEpoch, Feed, Instrument, Source
+from tickhub.reference.models import ClockEpoch, Feed, FeedFact, Instrument, Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,3 +95,27 @@ def epochs(*, source_id: int) -> Epochs:
     """
     rows = ClockEpoch.objects.filter(source_id=source_id).order_by("starts_msc")
     return zones.epochs_of(list(rows.values_list("pk", "starts_msc", "offset_ms")))
+
+
+@dataclass(frozen=True, slots=True)
+class FactHistory:
+    """What a terminal said of one feed, and how it changed: ``(id of the newer fact, {name: [before, after]})``."""
+
+    feed: Feed
+    newest: SymbolFacts
+    changes: tuple[tuple[int, dict[str, list[object]]], ...]
+
+
+def fact_histories() -> list[FactHistory]:
+    """Return the facts of every feed of which a terminal has said something, by feed."""
+    rows: dict[int, list[FeedFact]] = {}
+    for row in FeedFact.objects.select_related("feed__instrument", "feed__source").order_by("feed_id", "id"):
+        rows.setdefault(row.feed_id, []).append(row)
+    return [
+        FactHistory(
+            feed=of_feed[-1].feed,
+            newest=SymbolFacts.of(of_feed[-1]),
+            changes=tuple((b.pk, SymbolFacts.of(b).differences(SymbolFacts.of(a))) for a, b in pairwise(of_feed)),
+        )
+        for of_feed in rows.values()
+    ]

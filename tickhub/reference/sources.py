@@ -25,17 +25,20 @@ class Description:
     is_replay: bool
     clock: ClockRule
     clock_evidence: str
+    # None leaves the priority as it is.
     priority: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SymbolDescription:
-    """What a terminal says of one symbol; ``begins_msc`` is UTC."""
+    """What a terminal says of one symbol; ``begins_msc`` is UTC. Without ``instrument`` it is the symbol itself."""
 
     symbol: str
     digits: int
     is_quoted: bool
     begins_msc: int
+    instrument: str | None = None
+    mapped_by: str = "the symbol itself"
 
 
 def register(description: Description, *, now_msc: int) -> Source:
@@ -60,8 +63,8 @@ def register(description: Description, *, now_msc: int) -> Source:
                 "server_name": description.server_name,
                 "is_replay": description.is_replay,
                 "clock": description.clock.text,
-                **({} if description.priority is None else {"priority": description.priority}),
-            },
+            }
+            | ({} if description.priority is None else {"priority": description.priority}),
         )
         _extend_epochs(source, description, now_msc + _AHEAD_MS)
     return source
@@ -102,21 +105,34 @@ def set_playback(*, source: Source, origin_msc: int, start_msc: int) -> None:
 
 
 def register_feeds(*, source: Source, symbols: list[SymbolDescription]) -> list[Feed]:
-    """Create the feeds and instruments that are missing; what exists keeps its facts."""
+    """Create the feeds and instruments that are missing; what exists keeps its facts.
+
+    :raises UsageError: if a feed is known as another instrument
+    """
     feeds = []
     with transaction.atomic(durable=True):
         for described in symbols:
             instrument, _ = Instrument.objects.get_or_create(
-                code=codes.canonical(described.symbol),
+                code=described.instrument or codes.canonical(described.symbol),
                 defaults={
                     "digits": described.digits,
                     "price_basis": Instrument.PriceBasis.QUOTE if described.is_quoted else Instrument.PriceBasis.LAST,
                 },
             )
-            feed, _ = Feed.objects.get_or_create(
+            feed, _ = Feed.objects.select_related("instrument").get_or_create(
                 source=source,
                 symbol=described.symbol,
-                defaults={"instrument": instrument, "begins_msc": described.begins_msc},
+                defaults={
+                    "instrument": instrument,
+                    "begins_msc": described.begins_msc,
+                    "mapped_by": described.mapped_by,
+                },
             )
+            if feed.instrument != instrument:
+                msg = (
+                    f"source {source.name}: its symbol {feed.symbol} is the instrument {feed.instrument} and cannot "
+                    f"become {instrument.code}; give the source another name= to capture it anew"
+                )
+                raise UsageError(msg)
             feeds.append(feed)
     return feeds

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 from tickhub.core import clock
 
@@ -24,34 +25,43 @@ def _die_with_parent() -> None:
 
 @dataclass(slots=True)
 class Child:
-    """A child by its name, command line, environment and log file."""
+    """A child by its name, command line, environment and log file; without one it writes where its parent does."""
 
     name: str
     argv: list[str]
     environment: dict[str, str]
-    log: Path
+    log: Path | None
     process: "subprocess.Popen[bytes] | None" = None
     started_s: float = 0.0
     restart_at_s: float = 0.0
     deaths: int = 0
+    # When another child took its place.
+    retired_s: float = 0.0
     is_finished: bool = False
     exit_codes: list[int] = field(default_factory=list)
 
     def start(self) -> None:
         """Start the process; its output is appended to its log."""
-        self.log.parent.mkdir(parents=True, exist_ok=True)
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                self.argv,
-                env=self.environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                # A session of its own: Ctrl-C on the terminal reaches the supervisor alone, which ends all in order.
-                start_new_session=True,
-                preexec_fn=_die_with_parent,  # nothing else runs in this process while it forks
-            )
+        if self.log is None:
+            self.process = self._popen(None)
+        else:
+            self.log.parent.mkdir(parents=True, exist_ok=True)
+            with self.log.open("ab") as log:
+                self.process = self._popen(log)
         self.started_s = clock.monotonic_s()
+
+    def _popen(self, output: IO[bytes] | None) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(
+            self.argv,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            # A session of its own: Ctrl-C on the terminal reaches the supervisor alone, which ends all in order.
+            start_new_session=True,
+            # Nothing else runs in this process while it forks. Windows has no such thing.
+            preexec_fn=None if _libc is None else _die_with_parent,
+        )
 
     @property
     def pid(self) -> int | None:
@@ -101,6 +111,8 @@ class Child:
 
     def last_words(self, lines: int = 3) -> str:
         """Return the last lines of the log, for the person who asks why it died."""
+        if self.log is None:
+            return ""
         try:
             text = self.log.read_text(errors="replace")
         except OSError:

@@ -16,6 +16,8 @@ from tickhub.supervisor.watchdog import Watchdog
 
 # Exit codes of a poller which say that starting it again would not help: a bad source, a permanent error.
 _FINAL_CODES = (2, 4)
+# A poller that was replaced may wake up and end by itself for so long.
+_RETIRED_S = 60.0
 # Ctrl-C and SIGTERM end everything within 10 s; these are the shares of settling, draining and the last children.
 _SETTLE_S, _DRAIN_S, _STOP_S = 4.0, 2.0, 2.0
 
@@ -49,6 +51,10 @@ class Supervisor:
             self._revive(child)
         for child in list(self.pollers):
             self._watch_poller(child)
+        for child in self.retired:
+            # It holds a connection, and a real terminal's pipe; nothing it could commit counts any more.
+            if child.is_running() and clock.monotonic_s() - child.retired_s > _RETIRED_S:
+                child.kill()
         self.retired = [child for child in self.retired if child.is_running()]
         for child in self.watchdog.hung(self.pollers):
             self._replace(child)
@@ -84,6 +90,7 @@ class Supervisor:
     def _replace(self, child: Child) -> None:
         """Start a poller beside one that hangs: the lease's fence shuts the old one out, whenever it wakes."""
         self.tell(f"{child.name} (pid {child.pid}) has not renewed its lease; starting another poller")
+        child.retired_s = clock.monotonic_s()
         self.retired.append(child)
         place = self.pollers.index(child)
         self.pollers[place] = plans.poller(self.plan, place)

@@ -46,6 +46,13 @@ def package(monkeypatch: pytest.MonkeyPatch) -> SimulatedTerminal:
     return simulated
 
 
+def add(sources: str, *lines: str) -> str:
+    """Add lines to the table of a sources file."""
+    with Path(sources).open("a") as file:
+        file.write("\n".join(lines) + "\n")
+    return sources
+
+
 @pytest.mark.usefixtures("package")
 def test_terminal_of_the_sources_file_is_opened_under_its_clock(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -98,3 +105,82 @@ def test_missing_file_and_table_are_named(tmp_path: Path) -> None:
         mt5.describe(demo(), None)
     with pytest.raises(UsageError, match=r"sources.toml: has no table \[live\]$"):
         mt5.describe(demo("mt5:live"), write_sources(tmp_path))
+
+
+def test_optional_values_of_the_file_are_taken(tmp_path: Path) -> None:
+    sources = add(
+        write_sources(tmp_path), 'trade_mode = "real"', "portable = true", "timeout_ms = 9000", "priority = 5"
+    )
+
+    described = mt5.describe(demo(), sources)
+
+    assert (described.trade_mode, described.is_portable, described.timeout_ms, described.priority) == (2, True, 9000, 5)
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ('trade_mode = "paper"', "trade_mode is 'paper', expected one of demo, contest, real"),
+        ("portable = 1", "portable is no bool"),
+        ("timeout_ms = 0", "timeout_ms is 0, expected 1 to 2147483647"),
+        ("priority = 40000", "priority is 40000, expected 1 to 32767"),
+        ('suffix = ""', "suffix is '', expected an ending such as .m"),
+        ('instruments = "EURUSD"', "instruments is no table of symbol = code"),
+        ('instruments = {GBPUSD = "GBPUSD"}', "instruments names GBPUSD, which is not among its symbols"),
+        ('instruments = {EURUSD = ""}', "instruments says that EURUSD is '', which is no code"),
+    ],
+)
+def test_value_that_cannot_be_used_is_named(tmp_path: Path, line: str, problem: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        mt5.describe(demo(), add(write_sources(tmp_path), line))
+
+    assert str(raised.value).endswith(f"sources.toml, [demo]: {problem}")
+
+
+@pytest.mark.parametrize(
+    ("lines", "mapped"),
+    [
+        ([], ["EURUSDc", "EURUSD.m", "GBPUSD#"]),
+        (['suffix = "c"', 'instruments = {"EURUSD.m" = "EURUSD.M"}'], ["EURUSD", "EURUSD.M", "GBPUSD#"]),
+        (['suffix = "#"'], ["EURUSDc", "EURUSD.m", "GBPUSD"]),
+    ],
+)
+def test_symbol_is_the_instrument_that_the_file_says_and_none_is_guessed(
+    tmp_path: Path, lines: list[str], mapped: list[str]
+) -> None:
+    sources = write_sources(tmp_path, without="symbols")
+    add(sources, 'symbols = ["EURUSDc", "EURUSD.m", "GBPUSD#"]', *lines)
+
+    rules = mt5.describe(demo(), sources).rules
+
+    assert [rules.of(symbol).code for symbol in ("EURUSDc", "EURUSD.m", "GBPUSD#")] == mapped
+
+
+def test_two_symbols_cannot_be_one_instrument(tmp_path: Path) -> None:
+    sources = write_sources(tmp_path, without="symbols")
+
+    with pytest.raises(UsageError, match="EURUSDc and EURUSD would both be the instrument EURUSD"):
+        mt5.describe(demo(), add(sources, 'symbols = ["EURUSDc", "EURUSD"]', 'suffix = "c"'))
+
+
+def test_account_of_another_trade_mode_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: SimulatedTerminal
+) -> None:
+    monkeypatch.setenv("TICKHUB_SOURCES_FILE", add(write_sources(tmp_path), 'trade_mode = "demo"'))
+    package.trade_mode = package.ACCOUNT_TRADE_MODE_REAL
+
+    with pytest.raises(WrongAccount, match=r"^mt5:demo: the terminal is on a real account, not a demo one$"):
+        mt5.open_source(demo(), host_now_msc=lambda: NOON_MSC)
+
+
+def test_rows_read_while_the_account_changed_are_not_handed_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: SimulatedTerminal
+) -> None:
+    monkeypatch.setenv("TICKHUB_SOURCES_FILE", write_sources(tmp_path))
+    source = mt5.open_source(demo(), host_now_msc=lambda: NOON_MSC)
+    source.begin_poll()
+
+    package.faults.before_call = lambda name: setattr(package, "account_login", 999) if "copy" in name else None
+
+    with pytest.raises(WrongAccount):
+        source.terminal.copy_ticks_from("EURUSD", NOON_MSC // 1000, 9, package.COPY_TICKS_ALL)

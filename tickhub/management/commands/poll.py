@@ -12,6 +12,7 @@ from tickhub.capturing import Ending
 from tickhub.checks import durability_faults
 from tickhub.core.errors import PermanentError, UsageError
 from tickhub.management.base import TickhubCommand
+from tickhub.supervisor import guard, plan
 
 # Beside 0 and 2: what a supervisor must tell apart.
 EXIT_LEASE_LOST, EXIT_PERMANENT = 3, 4
@@ -32,6 +33,12 @@ class Command(TickhubCommand):
         )
         parser.add_argument("--until-drained", action="store_true", help="end when the recording is played")
         parser.add_argument("--origin", type=int, metavar="MSC", help="host time at which a new playback begins")
+        parser.add_argument(
+            "--watchdog", action="store_true", help="run the poller as a child, killed and started again if it hangs"
+        )
+        parser.add_argument(
+            "--hung-after", type=float, default=40.0, metavar="SECONDS", help="with --watchdog: silence that is a hang"
+        )
         parser.add_argument("--json", action="store_true", help='write {"captured_now": n} as the last line')
 
     def handle(self, *args: Any, **options: Any) -> None:  # Any: Django's signature
@@ -41,6 +48,8 @@ class Command(TickhubCommand):
         stop: list[int] = []
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda received, _frame: stop.append(received))
+        if options["watchdog"]:
+            sys.exit(self._guard(options, stop))
         try:
             captured = capturing.run(
                 options["source"],
@@ -56,3 +65,18 @@ class Command(TickhubCommand):
             sys.exit(EXIT_PERMANENT)
         if options["json"]:
             self.print_json({"captured_now": captured})
+
+    def _guard(self, options: dict[str, Any], stop: list[int]) -> int:  # Any: Django's signature
+        """Run the same command as a child, without the watchdog."""
+        if options["hung_after"] <= 0:
+            raise UsageError(f"--hung-after {options['hung_after']:g}: expected seconds above 0")
+        argv = [sys.executable, plan.MANAGE, "poll", "--source", options["source"]]
+        named = {"--for": options["for_s"], "--origin": options["origin"], "--data-dir": options["data_dir"]}
+        argv += [f"{name}={value}" for name, value in named.items() if value is not None]
+        argv += [f"--{name.replace('_', '-')}" for name in ("until_drained", "json") if options[name]]
+        return guard.run(
+            argv,
+            hung_after_s=options["hung_after"],
+            should_stop=lambda: bool(stop),
+            tell=lambda line: self.stderr.write(line),
+        )

@@ -1,0 +1,99 @@
+"""Waits for a terminal's history after a connection: no row is captured before two reads in a row agree.
+
+A terminal that was connected, or found its broker again, fetches what it missed. Until it has, reads show a part of
+the past without any sign of it: taken for the whole, they would move the cursor past rows that are still to come.
+"""
+
+import logging
+from collections.abc import Iterator
+
+import numpy as np
+
+from ingest import reading
+from ingest.feedstate import FeedState
+from ingest.sources.terminal import Terminal
+from tickhub.core import clock, digest
+from tickhub.core.digest import Digest
+
+logger = logging.getLogger(__name__)
+
+# Two reads that agree are at least so far apart.
+PAUSE_S = 0.25
+# A terminal stops waiting for its history after 45 s; what still does not agree then is captured as it is shown.
+MOST_S = 60.0
+# How much of a long past one read asks for.
+_PIECE_S = 6 * 3600
+
+
+class Synchroniser:
+    """Knows which symbols of one source can be captured. Seconds are the terminal's."""
+
+    def __init__(self, *, terminal: Terminal) -> None:
+        self._terminal = terminal
+        self._connections = 0
+        self._running: dict[str, Iterator[None]] = {}
+        self._agreed: set[str] = set()
+
+    def has_changed(self, connections: int) -> bool:
+        """Return whether the terminal was connected anew since the last call; then nothing is agreed any more."""
+        if connections == self._connections:
+            return False
+        self._connections = connections
+        self._running.clear()
+        self._agreed.clear()
+        return True
+
+    @property
+    def is_waiting(self) -> bool:
+        """Return whether a symbol is still being synchronised."""
+        return bool(self._running)
+
+    def is_agreed(self, state: FeedState, *, now_msc: int) -> bool:
+        """Go one step on with a symbol; return whether it can be captured.
+
+        A read that fails does not count, and leaves it to the poll's own read to tell of the error.
+        """
+        symbol = state.symbol
+        if self._connections == 0 or symbol in self._agreed:
+            return True
+        if symbol not in self._running:
+            self._running[symbol] = self._agree(state, now_msc // 1000)
+        try:
+            next(self._running[symbol])
+        except StopIteration:
+            self._agreed.add(symbol)
+        except reading.ReadFailed:
+            logger.debug("history not read", extra={"symbol": symbol})
+        else:
+            return False
+        del self._running[symbol]
+        return True
+
+    def _agree(self, state: FeedState, end: int) -> Iterator[None]:
+        """Read from the tail's first second to ``end`` until two reads agree; yields whenever a poll may go on."""
+        start, begun_s = state.tail.first_second, clock.monotonic_s()
+        captured = int(np.count_nonzero(~state.tail.is_gone & (state.tail.times < end * 1000)))
+        before: Digest | None = None
+        while clock.monotonic_s() - begun_s < MOST_S:
+            seen, read_s = digest.ZERO, clock.monotonic_s()
+            for begin in range(start, end, _PIECE_S):
+                stop = min(begin + _PIECE_S, end)
+                ticks = reading.read_range(self._terminal, state.symbol, from_second=begin, to_second=stop)
+                seen += digest.of(ticks)
+                if stop < end:
+                    yield
+            if seen == before and seen.count >= captured and self._shows_latest(state, start):
+                return
+            before = seen
+            while clock.monotonic_s() - read_s < PAUSE_S:
+                yield
+        logger.warning("history not synchronised, captured as it is shown", extra={"symbol": state.symbol})
+
+    def _shows_latest(self, state: FeedState, start: int) -> bool:
+        """Return whether the history reaches the tick that the terminal itself calls its newest."""
+        latest = self._terminal.symbol_info_tick(state.symbol)
+        if latest is None or latest.time_msc < start * 1000:
+            return True
+        second = latest.time_msc // 1000
+        shown = reading.read_range(self._terminal, state.symbol, from_second=second, to_second=second + 1)
+        return len(shown) > 0 and bool(shown["time_msc"][-1] >= latest.time_msc)
