@@ -5,6 +5,7 @@ from django.contrib import admin
 from django.contrib.auth import get_user_model
 from django.test import Client
 
+from ingest import backfill
 from ingest.connections import ConnectionLog
 from ingest.models import Batch
 from ingest.sources.terminal import Health
@@ -36,6 +37,7 @@ def capture_something() -> None:
     log = ConnectionLog(source_id=rig.poller.target.source_id, name="hand")
     log.note(Health(), is_ok=True, answers=True)
     log.write()
+    backfill.request(feed_id=rig.feeds["EURUSD"].pk, from_msc=0, to_msc=1, reason="a test")
     running.drain()
     running.keep()
 
