@@ -6,6 +6,7 @@ multiset, so that ``lost`` and ``stored_twice`` are exact.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,10 +14,12 @@ import numpy as np
 import numpy.typing as npt
 from django.db import connection, transaction
 
-from ingest import comparing, inbox, queries, reading
+from ingest import comparing, inbox, queries, reading, rereads
 from ingest.models import Cursor
+from ingest.rereads import AgentHistory, NoAgent
 from ingest.sources import opening
 from ingest.sources import spec as specs
+from ingest.sources.spec import AgentSpec
 from ingest.sources.terminal import OpenSource
 from quality import queries as quality_queries
 from storage import reader
@@ -128,9 +131,11 @@ def _snapshot(source: Source, feeds: list[Feed]) -> _Snapshot:
 
 
 def _source(source: Source, feeds: list[Feed], scope: Scope, report: Report) -> None:
+    if source.scheme == AgentSpec.scheme:
+        _settle(source, scope)
     # The moment is fixed first: what the source shows of it, it goes on showing.
     snapshot = _snapshot(source, feeds)
-    opened = _open(source, max(snapshot.cursors.values(), default=None), report)
+    opened = _open(source, max(snapshot.cursors.values(), default=None), scope, report)
     report.flagged += snapshot.flagged
     for feed in feeds:
         if feed.pk not in snapshot.cursors:
@@ -143,12 +148,28 @@ def _source(source: Source, feeds: list[Feed], scope: Scope, report: Report) -> 
         _Check(source, feed, own, opened, snapshot, period, scope, report).run()
 
 
-def _open(source: Source, reached_msc: int | None, report: Report) -> OpenSource | None:
+def _agent(source: Source, scope: Scope) -> AgentHistory:
+    """Return what an agent's source can be asked through."""
+    if scope.deadline_s is None:
+        return AgentHistory(source)
+    return AgentHistory(source, patience_s=max(scope.deadline_s - clock.monotonic_s(), 0.1))
+
+
+def _settle(source: Source, scope: Scope) -> None:
+    """Let an agent's late ticks be captured first; one that cannot be asked shows so later on."""
+    with suppress(NoAgent, reading.ReadFailed):
+        _agent(source, scope).settle()
+
+
+def _open(source: Source, reached_msc: int | None, scope: Scope, report: Report) -> OpenSource | AgentHistory | None:
     """Open a source for re-reading as of its newest tick captured: what playback has not shown yet is not missing.
 
     None, with its reason in the report, where that cannot be done here.
     """
     try:
+        if source.scheme == AgentSpec.scheme:
+            rereads.check_connected(source)
+            return _agent(source, scope)
         opened = opening.open_for_rereading(specs.parse(source.spec), reached_msc=reached_msc)
     except UsageError as error:
         report.unavailable.append(f"{source.name}: {error}")
@@ -167,7 +188,7 @@ class _Check:
     source: Source
     feed: Feed
     own: FeedLedger
-    opened: OpenSource | None
+    opened: OpenSource | AgentHistory | None
     snapshot: _Snapshot
     period: tuple[int, int]
     scope: Scope
@@ -202,7 +223,7 @@ class _Check:
             return
         try:
             self._check_source(kept)
-        except (reading.ReadFailed, PermanentError) as error:
+        except (reading.ReadFailed, NoAgent, PermanentError) as error:
             self._give_up(str(error))
 
     def _give_up(self, reason: str) -> None:
@@ -290,6 +311,8 @@ class _Check:
     def _shown_hours(self) -> Hours:
         found: Hours = {}
         start, end = self.period
+        if isinstance(self.opened, AgentHistory):
+            return self.opened.hours(self.feed, start, end) if start < end else found
         while start < end:
             stop = min((start // DAY_MS + 1) * DAY_MS, end)
             ticks = self._shown(start, stop)
@@ -301,6 +324,8 @@ class _Check:
         """Return what the source shows of ``[start, end)`` in UTC."""
         if self.opened is None:
             return tick_arrays.empty()
+        if isinstance(self.opened, AgentHistory):
+            return tick_arrays.shift(self.opened.rows(self.feed, start, end), -self.offset_ms)
         ticks = reading.read_range(
             self.opened.terminal,
             self.feed.symbol,

@@ -92,13 +92,16 @@ class System:
         self.err = data.with_name("up.err")
         self.seen: set[int] = set()
         self.process: subprocess.Popen[bytes] | None = None
+        self.bridge_port = 0
 
-    def start(self, spec: str) -> None:
-        """Start it on one source, until that is played."""
+    def start(self, spec: str, *options: str) -> None:
+        """Start it on one source, until that is played unless other options are given."""
+        self.bridge_port = _free_port()
         arguments = ["up", f"--data-dir={self.data}", f"--http=127.0.0.1:{_free_port()}", "--source", spec]
+        arguments += [f"--bridge=127.0.0.1:{self.bridge_port}", *(options or ["--until-drained"])]
         with self.out.open("wb") as out, self.err.open("wb") as err:
             self.process = subprocess.Popen(
-                [sys.executable, MANAGE, *arguments, "--until-drained", "--json"],
+                [sys.executable, MANAGE, *arguments, "--json"],
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=out,

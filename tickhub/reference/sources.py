@@ -66,6 +66,11 @@ def register(description: Description) -> tuple[Source, ClockEpoch]:
     return source, epoch
 
 
+def describe_agent(*, source: Source, server_name: str, is_replay: bool) -> None:
+    """Record what an agent says of its terminal."""
+    Source.objects.filter(pk=source.pk).update(server_name=server_name, is_replay=is_replay)
+
+
 def set_playback(*, source: Source, origin_msc: int, start_msc: int) -> None:
     """Record where playback began, once: a restart continues from the same origin.
 
