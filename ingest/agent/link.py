@@ -2,7 +2,7 @@
 
 import ssl
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
@@ -104,28 +104,32 @@ def opened(where: Address) -> Iterator[Link]:
     :raises BridgeUnavailable: if the bridge cannot be reached
     :raises UsageError: if its certificate cannot be trusted
     """
-    try:
-        socket = connect(
-            where.url,
-            additional_headers={"Authorization": f"Bearer {where.token}"},
-            ssl=_trust(where),
-            compression=None,
-            open_timeout=_OPEN_S,
-            close_timeout=2,
-            max_size=limits.MESSAGE_BYTES,
-            # Ends a connection whose peer has gone silent even while a message is being sent.
-            ping_interval=limits.BEAT_S,
-            ping_timeout=limits.DEAD_S,
-            user_agent_header="tickhub-agent",
-        )
-    except ssl.SSLCertVerificationError as error:
-        raise UsageError(f"--bridge {where.url}: certificate not trusted: {error.verify_message}") from error
-    except InvalidURI as error:
-        raise UsageError(f"--bridge {where.url}: no address") from error
-    except (OSError, InvalidHandshake, ConnectionClosed, TimeoutError) as error:
-        raise BridgeUnavailable(f"{where.url}: {_first_line(error)}") from error
-    with socket:
+    with ExitStack() as stack:
+        try:
+            socket = stack.enter_context(_connect(where))
+        except ssl.SSLCertVerificationError as error:
+            raise UsageError(f"--bridge {where.url}: certificate not trusted: {error.verify_message}") from error
+        except InvalidURI as error:
+            raise UsageError(f"--bridge {where.url}: no address") from error
+        except (OSError, InvalidHandshake, ConnectionClosed) as error:
+            raise BridgeUnavailable(f"{where.url}: {_first_line(error)}") from error
         yield Link(socket)
+
+
+def _connect(where: Address) -> ClientConnection:
+    return connect(
+        where.url,
+        additional_headers={"Authorization": f"Bearer {where.token}"},
+        ssl=_trust(where),
+        compression=None,
+        open_timeout=_OPEN_S,
+        close_timeout=2,
+        max_size=limits.MESSAGE_BYTES,
+        # Ends a connection whose peer has gone silent even while a message is being sent.
+        ping_interval=limits.BEAT_S,
+        ping_timeout=limits.DEAD_S,
+        user_agent_header="tickhub-agent",
+    )
 
 
 def _trust(where: Address) -> ssl.SSLContext | None:

@@ -3,7 +3,7 @@
 import struct
 import zlib
 
-from ingest.wire import closing, limits
+from ingest.wire import closing, fields, limits
 from ingest.wire.closing import Malformed
 from ingest.wire.messages import Frame, FramePart, Rows, TerminalError
 from tickhub.core import ticks as tick_arrays
@@ -53,6 +53,8 @@ def decode(raw: bytes) -> Frame | Rows:
         raise Malformed(f"binary message of kind {kind} with flags {flags}")
     if count > limits.SYMBOLS:
         raise Malformed(f"message {number}: {count} parts, at most {limits.SYMBOLS} are allowed")
+    if not fields.TIME[0] <= now_msc <= fields.TIME[1]:
+        raise Malformed(f"message {number}: no calendar holds its time {now_msc}")
     body = _body(raw[_HEAD.size :], size, is_compressed=bool(flags & COMPRESSED))
     parts = _decode_parts(body, count, number)
     if kind == FRAME:
@@ -96,7 +98,7 @@ def _decode_parts(body: bytes, count: int, number: int) -> tuple[FramePart, ...]
                 f"message {number}: part {order} declares {ticks} ticks, {words} bytes of text, flags {flags}"
             )
         text = body[place + _PART.size : place + _PART.size + words].decode(errors="replace")
-        error: TerminalError | None = (code, text[: limits.TEXT_CHARS]) if flags & FAILED else None
+        error: TerminalError | None = (code, fields.words(text)) if flags & FAILED else None
         rows = tick_arrays.from_bytes(body[end - ticks * TICK_SIZE_BYTES : end])
         parts.append(FramePart(index, (last_msc, taken), rows, bool(flags & CUT), error))
         place = end

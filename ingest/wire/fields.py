@@ -5,12 +5,15 @@ from typing import Any, TypeVar
 
 from ingest.wire import limits
 from ingest.wire.closing import Malformed
+from tickhub.core import clock
 
 _T = TypeVar("_T")
 INT64 = (-(1 << 63), (1 << 63) - 1)
 UINT32 = (0, (1 << 32) - 1)
 INT32 = (-(1 << 31), (1 << 31) - 1)
 UINT64 = (0, (1 << 64) - 1)
+# A time that a calendar holds, so that nothing made of it leaves 64 bits.
+TIME = (clock.EARLIEST_MSC, clock.LATEST_MSC)
 
 
 class Fields:
@@ -67,3 +70,8 @@ def integers(value: object, bounds: tuple[tuple[int, int], ...], where: str) -> 
     if not isinstance(value, list) or len(value) != len(bounds):
         raise Malformed(f"{where}: expected an array of {len(bounds)} numbers")
     return tuple(integer(item, bound, where) for item, bound in zip(value, bounds, strict=True))
+
+
+def words(text: str) -> str:
+    """Return a terminal's text as one short line of printable characters: the database takes no others."""
+    return "".join(c if c.isprintable() else "?" for c in text[: limits.TEXT_CHARS])

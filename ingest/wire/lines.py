@@ -7,7 +7,7 @@ from typing import Any
 
 from ingest.wire import limits, ticklines
 from ingest.wire.closing import Malformed
-from ingest.wire.fields import INT32, INT64, UINT32, UINT64, Fields, integers
+from ingest.wire.fields import INT32, INT64, TIME, UINT32, UINT64, Fields, integers, words
 from ingest.wire.messages import (
     Answer,
     Beat,
@@ -81,7 +81,7 @@ def _hello(fields: Fields) -> Hello:
         server_name=fields.text("server"),
         is_replay=fields.boolean("is_replay"),
         offset_ms=None if fields.get("offset_ms") is None else fields.integer("offset_ms", INT32),
-        now_msc=fields.integer("now_msc"),
+        now_msc=fields.integer("now_msc", TIME),
         symbols=fields.items("symbols", _symbol, most=limits.SYMBOLS),
     )
 
@@ -92,7 +92,7 @@ def _symbol(value: object, where: str) -> Symbol:
         symbol=fields.text("symbol", most=limits.SYMBOL_CHARS, least=1),
         digits=fields.integer("digits", (0, 8)),
         is_quoted=fields.boolean("is_quoted"),
-        begins_msc=fields.integer("begins_msc"),
+        begins_msc=fields.integer("begins_msc", TIME),
     )
 
 
@@ -100,7 +100,7 @@ def _frame(fields: Fields) -> Frame:
     parts = fields.items("parts", _part, most=limits.SYMBOLS)
     if sum(len(part.ticks) for part in parts) > limits.FRAME_TICKS:
         raise Malformed(f"frame: more than {limits.FRAME_TICKS} ticks")
-    return Frame(fields.integer("number", UINT64), fields.integer("now_msc"), parts)
+    return Frame(fields.integer("number", UINT64), fields.integer("now_msc", TIME), parts)
 
 
 def _part(value: object, where: str) -> FramePart:
@@ -120,7 +120,7 @@ def _error(value: object, where: str) -> TerminalError:
     if not isinstance(value, list) or len(value) != 2 or not isinstance(value[1], str):
         raise Malformed(f"{where}: error: expected [code, text]")
     (code,) = integers(value[:1], (INT32,), f"{where}: error")
-    return code, value[1][: limits.TEXT_CHARS]
+    return code, words(value[1])
 
 
 def _digests(fields: Fields) -> Digests:
@@ -150,7 +150,7 @@ def _failed(fields: Fields) -> Failed:
 
 
 def _beat(fields: Fields) -> Beat:
-    return Beat(None if fields.get("now_msc") is None else fields.integer("now_msc"))
+    return Beat(None if fields.get("now_msc") is None else fields.integer("now_msc", TIME))
 
 
 def _welcome(fields: Fields) -> Welcome:
