@@ -125,6 +125,7 @@ class WireClient:
         self.frames_sent: list[str | bytes] = []
         self.answers: list[Json] = []
         self.is_settled = False
+        self.is_recovering = False
 
     def say(self, **message: Any) -> None:  # Any: JSON
         """Send one JSON message."""
@@ -148,11 +149,13 @@ class WireClient:
         }
         self.say(**(message | other))
         welcome: Json = json.loads(self.socket.recv(timeout=20))
-        self.cursors = welcome["cursors"]
+        self.cursors = [list(cursor) for cursor in welcome["cursors"]]
         return welcome
 
     def poll(self) -> bool:
         """Send what is new; return whether there was anything."""
+        if self.is_recovering:
+            return False
         parts: list[Json] = []
         for index in range(len(self.terminal.symbols)):
             ticks = self.terminal.from_cursor(index, self.cursors[index])
@@ -195,12 +198,13 @@ class WireClient:
 
     def _hear(self, message: Json) -> None:
         match message["type"]:
-            case "ack":
+            case "ack" | "refused":
                 self.answers.append(message)
-            case "refused":
-                self.answers.append(message)
-                for index, *cursor in message["cursors"]:
-                    self.cursors[index] = cursor
+                self.is_recovering |= message["type"] == "refused"
+                if self.is_recovering:
+                    for index, *cursor in message["cursors"]:
+                        self.cursors[index] = cursor
+                self.is_recovering &= len(self.answers) < len(self.frames_sent)
             case "digest":
                 found = [digest(self.terminal.between(*period), message["shift_ms"]) for period in message["periods"]]
                 self.say(type="digests", request=message["request"], digests=found)
@@ -218,8 +222,11 @@ class WireClient:
         self.socket.send(HEAD.pack(2, 0, 1, len(body), message["request"], 0) + body)
 
     def finish(self) -> None:
-        """Let the bridge compare the past, and hang up."""
-        self.serve(lambda: len(self.answers) >= len(self.frames_sent))
+        """Send the rest, let the bridge compare the past, and hang up."""
+        while True:
+            self.serve(lambda: len(self.answers) >= len(self.frames_sent))
+            if not self.poll():
+                break
         self.say(type="done")
         self.serve(lambda: self.is_settled)
         self.socket.close()

@@ -92,7 +92,10 @@ class Connection:
         match message:
             case Frame():
                 # While the window is full nothing more is read: the peer is held up, not dropped.
+                if self._room.locked():
+                    self.link.hold_up(True)
                 await self._room.acquire()
+                self.link.hold_up(False)
                 self.link.now_msc = max(self.link.now_msc, message.now_msc)
                 self.link.put(message)
             case Done():

@@ -16,7 +16,6 @@ from ingest.wire.messages import (
     ReadRequest,
     Rows,
 )
-from tickhub.core import clock
 from tickhub.core.errors import TickhubError
 
 AgentAnswer: TypeAlias = Digests | Rows | Failed
@@ -47,6 +46,7 @@ class Link:
         self._requests = 0
         self._is_ended = False
         self._is_stopping = False
+        self._is_held_up = False
         self.now_msc = 0
         # Whether a session that takes no more frames has compared the past.
         self.is_settled = False
@@ -60,6 +60,17 @@ class Link:
     def is_stopping(self) -> bool:
         """Return whether the bridge takes no more frames."""
         return self._is_stopping
+
+    @property
+    def is_held_up(self) -> bool:
+        """Return whether the agent has sent more than the window: no answer is read before a frame is taken."""
+        return self._is_held_up
+
+    def hold_up(self, is_held_up: bool) -> None:
+        """Say whether reading waits for a frame to be taken."""
+        with self._changed:
+            self._is_held_up = is_held_up
+            self._changed.notify_all()
 
     @property
     def has_frames(self) -> bool:
@@ -119,9 +130,8 @@ class Link:
             self._awaited = None
 
     def _wait_for_answer(self) -> AgentAnswer | None:
-        deadline_s = clock.monotonic_s() + self._answer_s
         with self._changed:
-            self._changed.wait_for(lambda: self._answers or self._is_ended, max(deadline_s - clock.monotonic_s(), 0))
+            self._changed.wait_for(lambda: self._answers or self._is_ended or self._is_held_up, self._answer_s)
             if self._is_ended:
                 raise LinkEnded("the agent's connection ended")
             return self._answers.popleft() if self._answers else None

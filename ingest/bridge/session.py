@@ -112,6 +112,8 @@ class Session:
             self._checked_s = now_s
             if not tokens.is_valid(token_id=self._token_id):
                 raise Closing(closing.UNKNOWN_TOKEN, "the token was revoked")
+        if self._link.is_held_up:
+            return 0
         saved = self._settle_tails(now_s)
         if now_s - self._looked_s >= _LOOK_S:
             self._looked_s = now_s

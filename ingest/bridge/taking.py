@@ -1,6 +1,7 @@
 """Takes one frame of an agent: checks where it starts, and saves what is new of it as one batch."""
 
 import logging
+from dataclasses import replace
 
 from ingest import feedstate
 from ingest.bridge import repeats
@@ -68,10 +69,23 @@ def _save(poller: Poller, pairs: list[tuple[FeedState, FramePart]], frame: Frame
         readings.append((state, found))
         pieces.append(feedstate.piece_of(state, found, now_msc=frame.now_msc))
     poller.save(pieces, now_msc=frame.now_msc)
+    for piece in pieces:
+        _follow(piece)
     for state, found in readings:
         state.tail.advance(found, keep_from_msc=min(state.last_msc, poller.settled_msc) - TAIL_MS)
     poller.now_msc = max(poller.now_msc, frame.now_msc)
     metrics.POLL_SECONDS.labels(poller.target.name).observe(clock.monotonic_s() - started_s)
+
+
+def _follow(piece: Piece) -> None:
+    """Move the cursor where the terminal's time has only now reached ticks captured before: no batch records it.
+
+    Here alone, as a restart may go on from the older cursor: the tail knows those ticks.
+    """
+    position = piece.state.position
+    if len(piece.ticks) == 0 and position is not None:
+        last_msc, taken = piece.cursor_after
+        piece.state.position = replace(position, last_msc=last_msc, taken=taken)
 
 
 def _reading(state: FeedState, part: FramePart) -> Reading:

@@ -50,6 +50,7 @@ def test_all_that_a_terminal_shows_arrives_once_late_and_equal_and_early_ticks_t
     client.poll()
     client.finish()
 
+    assert {answer["type"] for answer in client.answers} == {"ack"}
     assert captured(desk, "EURUSD") == Counter(terminal.ticks[0])
     assert captured(desk, "EURUSD.m") == Counter(terminal.ticks[1])
 
