@@ -123,7 +123,7 @@ class Reread(models.Model):
     answered_at = models.DateTimeField(null=True)
     hours = models.JSONField(null=True, help_text="Digest by UTC hour.")
     rows = models.BinaryField(null=True, help_text="Ticks in the terminal's clock.")
-    failure = models.TextField(blank=True, default="")
+    failure = models.JSONField(null=True, help_text="The terminal's error: code and text.")
 
     class Meta:
         ordering = ["id"]

@@ -81,7 +81,8 @@ class AgentHistory:
 def _checked(question: Reread) -> Reread:
     if question.failure:
         symbol = question.feed.symbol if question.feed else question.source.name
-        raise reading.ReadFailed(symbol=symbol, code=0, text=question.failure)
+        code, text = question.failure
+        raise reading.ReadFailed(symbol=symbol, code=code, text=text)
     return question
 
 
@@ -103,7 +104,9 @@ def waiting(*, source_id: int) -> list[Reread]:
     return list(rows[:16])
 
 
-def answer(question: Reread, *, hours: Hours | None = None, rows: Ticks | None = None, failure: str = "") -> None:
+def answer(
+    question: Reread, *, hours: Hours | None = None, rows: Ticks | None = None, failure: tuple[int, str] | None = None
+) -> None:
     """Write the answer; nothing happens where the asker has given up."""
     values: dict[str, Any] = {"answered_at": clock.now(), "failure": failure}  # Any: values of several types
     if hours is not None:

@@ -95,6 +95,8 @@ class Terminal:
         self.symbols = list(symbols)
         self.ticks: list[list[Tick]] = [[] for _ in symbols]
         self.now_msc = 0
+        # Code and text with which every read of the past fails, None where they work.
+        self.error: tuple[int, str] | None = None
 
     def insert(self, index: int, ticks: Sequence[Tick]) -> None:
         """Show more ticks, late ones behind those of their millisecond."""
@@ -206,14 +208,22 @@ class WireClient:
                         self.cursors[index] = cursor
                 self.is_recovering &= len(self.answers) < len(self.frames_sent)
             case "digest":
-                found = [digest(self.terminal.between(*period), message["shift_ms"]) for period in message["periods"]]
+                found = [self._digest(period, message["shift_ms"]) for period in message["periods"]]
                 self.say(type="digests", request=message["request"], digests=found)
             case "read":
                 self._answer_read(message)
             case "settled":
                 self.is_settled = True
 
+    def _digest(self, period: list[int], shift_ms: int) -> list[int | str] | Json:
+        if self.terminal.error:
+            return {"error": self.terminal.error}
+        return digest(self.terminal.between(*period), shift_ms)
+
     def _answer_read(self, message: Json) -> None:
+        if self.terminal.error:
+            self.say(type="failed", request=message["request"], error=self.terminal.error)
+            return
         ticks = self.terminal.between(message["index"], message["from_msc"], message["to_msc"])
         if not self.uses_binary:
             self.say(type="rows", request=message["request"], rows=ticks, more=False)

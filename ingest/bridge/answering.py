@@ -18,7 +18,7 @@ def answer_waiting(poller: Poller, terminal: RemoteTerminal) -> None:
         try:
             _answer(question, poller, terminal)
         except reading.ReadFailed as error:
-            rereads.answer(question, failure=str(error))
+            rereads.answer(question, failure=(error.code, error.text))
 
 
 def _answer(question: Reread, poller: Poller, terminal: RemoteTerminal) -> None:
@@ -28,7 +28,7 @@ def _answer(question: Reread, poller: Poller, terminal: RemoteTerminal) -> None:
         return
     symbol = question.feed.symbol if question.feed else ""
     if symbol not in poller.source.symbols:
-        rereads.answer(question, failure="the agent does not show this symbol any more")
+        rereads.answer(question, failure=(0, "the agent does not show this symbol any more"))
         return
     if question.kind == Reread.Kind.HOURS:
         rereads.answer(question, hours=_hours(question, symbol, poller.target.offset_ms, terminal))
