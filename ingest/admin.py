@@ -5,7 +5,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from ingest import inbox
-from ingest.models import Batch, Cursor, Lease
+from ingest.models import AgentToken, Batch, Cursor, Lease
 from tickhub.reference.facts_admin import FactsAdmin
 
 
@@ -35,4 +35,10 @@ class CursorAdmin(FactsAdmin):
 @admin.register(Lease)
 class LeaseAdmin(FactsAdmin):
     list_display = ("source", "holder", "fence", "expires_at")
+    list_select_related = ("source",)
+
+
+@admin.register(AgentToken)
+class AgentTokenAdmin(FactsAdmin):
+    list_display = ("source", "created_at", "revoked_at")
     list_select_related = ("source",)

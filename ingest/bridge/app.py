@@ -20,7 +20,7 @@ from ingest.models import AgentToken
 from ingest.wire import closing
 from ingest.wire.closing import Closing
 from ingest.wire.messages import Hello
-from tickhub.core import clock
+from tickhub.core import clock, metrics
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +66,7 @@ class Bridge:
             return
         except Closing as why:
             logger.warning("agent's connection closed", extra={"code": why.code, "reason": why.reason})
+            metrics.AGENT_CLOSES.labels(str(why.code)).inc()
             await _close(send, why)
 
     async def _converse(self, peer: Connection, token: str) -> None:
@@ -107,9 +108,11 @@ class Bridge:
         lease = self._acquire(target.source_id, target.name)
         facts = {"source": target.name, "fence": lease.fence}
         logger.info("agent connected", extra=facts | {"symbols": len(hello.symbols)})
+        metrics.AGENTS.inc()
         try:
             Session(link=link, hello=hello, target=target, lease=lease, token_id=known.pk, means=self._means).run()
         finally:
+            metrics.AGENTS.dec()
             leases.release(lease)
             logger.info("agent gone", extra=facts)
 

@@ -27,11 +27,14 @@ def take(poller: Poller, frame: Frame) -> Answer:
     pairs = [(poller.states[part.index], part) for part in frame.parts]
     if all(part.error or part.cursor == feedstate.before(state) for state, part in pairs):
         _save(poller, pairs, frame)
-        return _answer(poller, frame, {})
+        return _counted(poller, "taken", _answer(poller, frame, {}))
     earlier = repeats.find(poller.target, pairs)
-    if earlier is None:
-        return _answer(poller, frame, None)
-    return _answer(poller, frame, earlier)
+    return _counted(poller, "refused" if earlier is None else "repeated", _answer(poller, frame, earlier))
+
+
+def _counted(poller: Poller, how: str, answer: Answer) -> Answer:
+    metrics.AGENT_FRAMES.labels(poller.target.name, how).inc()
+    return answer
 
 
 def _check(frame: Frame, count: int) -> None:

@@ -7,7 +7,7 @@ import pytest
 from django.apps import apps
 from django.db import IntegrityError, transaction
 
-from ingest.models import Batch, Cursor, Lease
+from ingest.models import AgentToken, Batch, Cursor, Lease, Reread
 from quality.models import Incident, QuarantinedTick
 from storage.models import Partition
 from tests.builders import NOON_MSC
@@ -69,6 +69,15 @@ def feed(rig: Rig) -> None:
     Feed.objects.create(source=known.source, instrument=known.instrument, symbol="EURUSD", begins_msc=0)
 
 
+def token(rig: Rig, sha256: str = 64 * "a") -> None:
+    AgentToken.objects.create(source=rig.feeds["EURUSD"].source, sha256=sha256)
+
+
+def reread(rig: Rig, kind: str, **other: None) -> None:
+    known = rig.feeds["EURUSD"]
+    Reread.objects.create(**({"source": known.source, "feed": known, "kind": kind} | other))
+
+
 # Each row breaks one constraint and no other.
 BREAKS: list[tuple[str, Callable[[Rig], object]]] = [
     ("instrument_digits_at_most_8", lambda _: Instrument.objects.create(code="X", digits=9)),
@@ -83,6 +92,9 @@ BREAKS: list[tuple[str, Callable[[Rig], object]]] = [
     ("batch_ticks_within_bounds", lambda rig: batch(rig, tick_count=-1)),
     ("batch_ticks_within_bounds", lambda rig: batch(rig, tick_count=65_537)),
     ("cursor_taken_not_negative", cursor),
+    ("agent_token_is_sha256", lambda rig: token(rig, "the token itself")),
+    ("reread_kind_known", lambda rig: reread(rig, "GUESS")),
+    ("reread_of_a_feed", lambda rig: reread(rig, "HOURS", feed=None)),
     ("incident_open_once_per_cause", lambda rig: twice(incident, rig)),
     ("incident_state_is_known", lambda rig: incident(rig, state="GONE")),
     ("quarantined_once_per_batch_position", lambda rig: twice(held, rig)),
@@ -112,6 +124,7 @@ def test_no_constraint_is_without_its_test() -> None:
     [
         ("reference_instrument_code", lambda rig: Instrument.objects.create(code="EURUSD", digits=5)),
         ("reference_source_name", lambda rig: Source.objects.create(name="hand", spec="", scheme="sim")),
+        ("ingest_agenttoken_sha256", lambda rig: twice(token, rig)),
         ("ingest_lease_pkey", lambda rig: Lease.objects.create(source=rig.feeds["EURUSD"].source, expires_at=_NOW)),
         ("storage_partition_table_name", lambda rig: twice(partition, rig)),
     ],
