@@ -35,9 +35,10 @@ class Agent:
         self.log = log
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self, port: int, *, speed: str, symbol: str = "X") -> "subprocess.Popen[bytes]":
-        command = ["agent", "--source", f"replay:{self._source}?symbol={symbol}&speed={speed}"]
-        command += ["--bridge", f"ws://127.0.0.1:{port}", "--token-file", str(self._token), "--until-drained"]
+    def start(self, port: int, *, speed: str, ends: bool = True) -> "subprocess.Popen[bytes]":
+        command = ["agent", "--source", f"replay:{self._source}?symbol=X&speed={speed}"]
+        command += ["--bridge", f"ws://127.0.0.1:{port}", "--token-file", str(self._token)]
+        command += ["--until-drained"] if ends else []
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, MANAGE, *command], env=environment(), stdout=log, stderr=log
@@ -98,6 +99,22 @@ def test_a_recording_through_a_proxy_that_cuts_arrives_complete_and_once(
     assert agent.process is not None
     assert agent.process.returncode == 0, agent.log.read_text()[-3000:]
     finish(system, agent, tmp_path / "X.npz")
+
+
+@pytest.mark.timeout(150)
+def test_a_system_that_ends_asks_a_connected_agent_and_knows_what_is_lost(system: System, agent: Agent) -> None:
+    agent.start(system.bridge_port, speed="200", ends=False)
+    assert wait_for(lambda: system.captured() > _TICKS, within_s=60), agent.log.read_text()[-3000:]
+
+    assert system.process is not None
+    system.process.send_signal(signal.SIGTERM)
+    code, figures = system.wait(within_s=30)
+
+    assert (code, figures["lost"], figures["stored_twice"], figures["unavailable"]) == (0, 0, 0, []), system.story()
+    assert figures["captured"] > _TICKS
+    assert agent.process is not None
+    assert agent.process.poll() is None
+    assert system.leftovers() == []
 
 
 @pytest.mark.timeout(150)

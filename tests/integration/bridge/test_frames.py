@@ -12,6 +12,8 @@ from websockets.exceptions import ConnectionClosed
 from ingest.models import Batch
 from tests.integration.bridge.conftest import NOON_MSC, BridgeProcess, Desk, NewDesk
 from tests.integration.bridge.test_client_of_the_document import tick
+from tests.integration.embedded.conftest import wait_for
+from tests.proxy import FaultProxy
 from tests.wire_client import Terminal, WireClient
 
 
@@ -62,6 +64,37 @@ def test_a_repeated_frame_is_answered_as_before_over_a_new_connection_and_a_rest
     first = {"type": "ack", "number": 1, "cursors": [[0, NOON_MSC + 8, 1]]}
     assert [client.answers[0], client.answers[2], again.answers[0]] == [first, first, first]
     assert desk.captured() == 4
+
+
+def test_a_connection_cut_between_commit_and_acknowledgement_repeats_nothing(desk: Desk) -> None:
+    with FaultProxy(("127.0.0.1", desk.bridge.port)) as proxy:
+        terminal = Terminal(["EURUSD"])
+        terminal.now_msc = NOON_MSC + 60_000
+        url = desk.bridge.url.replace(str(desk.bridge.port), str(proxy.port))
+        client = WireClient(url, desk.token, terminal, uses_binary=True)
+        client.hello(begins_msc=NOON_MSC)
+        with locked_inbox():
+            send(client, 1, [NOON_MSC, 0], 5, 6)
+            # The bridge has the frame once its commit waits for the lock.
+            assert wait_for(is_somebody_waiting, within_s=10)
+            proxy.deafen()
+        assert wait_for(lambda: desk.captured() == 2, within_s=10)
+        proxy.cut()
+    again = desk.client(terminal)
+
+    welcome = again.hello(begins_msc=NOON_MSC)
+    again.socket.send(client.frames_sent[0])
+    again.serve(lambda: len(again.answers) == 1)
+
+    assert welcome["cursors"] == [[NOON_MSC + 6, 1]]
+    assert again.answers == [{"type": "ack", "number": 1, "cursors": [[0, NOON_MSC + 6, 1]]}]
+    assert desk.captured() == 2
+
+
+def is_somebody_waiting() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'ingest_batch'::regclass")
+        return bool(cursor.fetchone()[0])
 
 
 def test_a_frame_that_starts_elsewhere_is_refused_with_the_cursors(desk: Desk) -> None:

@@ -12,6 +12,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from ingest.bridge import tokens
 from ingest.models import AgentToken
 from tests.integration.bridge.conftest import NOON_MSC, Desk
+from tests.integration.embedded.conftest import wait_for
 from tests.wire_client import HEAD, PART, Terminal, WireClient
 from tickhub import agents
 from tickhub.core.errors import UsageError
@@ -184,3 +185,29 @@ def test_messages_of_several_lines_are_taken_one_by_one(desk: Desk) -> None:
     client.socket.send(f"{beat}\n\n{beat}\n")
 
     client.finish()
+
+
+def test_who_says_no_hello_is_not_waited_for(desk: Desk) -> None:
+    client = desk.client(terminal())
+
+    with pytest.raises(ConnectionClosed) as closed:
+        client.socket.recv(timeout=20)
+
+    assert closed.value.rcvd is not None
+    assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (4004, "no hello within 10 s")
+
+
+def test_an_agent_that_has_gone_silent_is_given_up_and_its_source_is_free(desk: Desk) -> None:
+    client = desk.client(terminal())
+    client.hello(begins_msc=NOON_MSC)
+
+    def only_listen() -> None:
+        while True:
+            client.socket.recv(timeout=20)
+
+    with pytest.raises(ConnectionClosed) as closed:
+        only_listen()
+
+    assert closed.value.rcvd is not None
+    assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (4004, "nothing heard for 15 s")
+    assert wait_for(desk.is_left, within_s=10)
