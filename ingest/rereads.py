@@ -4,6 +4,7 @@ Sole writer of ``ingest_reread``. An agent's history can only be read over its o
 holds; so a question needs no further port and no further secret.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,6 +44,7 @@ class AgentHistory:
 
     source: Source
     patience_s: float = 120.0
+    gives_up: Callable[[], bool] = lambda: False
 
     def settle(self) -> None:
         """Let the bridge compare the past first, so that late ticks are captured and no loss."""
@@ -67,7 +69,7 @@ class AgentHistory:
         question.save()
         try:
             deadline_s = clock.monotonic_s() + self.patience_s
-            while clock.monotonic_s() < deadline_s:
+            while clock.monotonic_s() < deadline_s and not self.gives_up():
                 question.refresh_from_db()
                 if question.answered_at is not None:
                     return _checked(question)
@@ -75,7 +77,7 @@ class AgentHistory:
                 clock.sleep(_STEP_S)
         finally:
             Reread.objects.filter(pk=question.pk).delete()
-        raise NoAgent(f"source {self.source.name}: its agent has not answered for {self.patience_s:.0f} s")
+        raise NoAgent(f"source {self.source.name}: its agent has not answered in time")
 
 
 def _checked(question: Reread) -> Reread:

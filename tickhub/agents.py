@@ -1,6 +1,7 @@
 """Makes and revokes what an agent needs: a source with its clock, and a token bound to it."""
 
 import logging
+from collections.abc import Callable
 from urllib.parse import quote
 
 from django.db import DatabaseError, transaction
@@ -10,6 +11,7 @@ from ingest.reading import ReadFailed
 from ingest.rereads import AgentHistory, NoAgent
 from ingest.sources import spec as specs
 from ingest.sources.spec import AgentSpec
+from tickhub.core.clock import monotonic_s
 from tickhub.core.errors import UsageError
 from tickhub.reference import sources
 from tickhub.reference.models import Source
@@ -53,11 +55,12 @@ def _register(name: str, clock: str, known: Source | None) -> Source:
     return source
 
 
-def settle_connected(*, patience_s: float) -> None:
+def settle_connected(*, patience_s: float, gives_up: Callable[[], bool]) -> None:
     """Let the bridge compare the past with every agent that is connected, so that no late tick is left behind."""
+    deadline_s = monotonic_s() + patience_s
     for source in Source.objects.filter(scheme=AgentSpec.scheme).order_by("pk"):
         try:
-            AgentHistory(source, patience_s=patience_s).settle()
+            AgentHistory(source, patience_s=max(deadline_s - monotonic_s(), 0.1), gives_up=gives_up).settle()
         except (NoAgent, ReadFailed, DatabaseError) as error:
             logger.info("agent not settled", extra={"source": source.name, "reason": str(error)})
 

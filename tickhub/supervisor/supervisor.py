@@ -19,7 +19,7 @@ from tickhub.supervisor.watchdog import Watchdog
 _FINAL_CODES = (2, 4)
 # Ctrl-C and SIGTERM end everything within 10 s; these are the shares of settling, draining and the last children.
 _SETTLE_S, _DRAIN_S, _STOP_S = 4.0, 2.0, 2.0
-# How long each agent may take to compare the past where nobody is in a hurry.
+# How long the agents may take to compare the past where nobody is in a hurry.
 _AGENTS_S = 60.0
 
 
@@ -100,7 +100,7 @@ class Supervisor:
             # Takes no more frames and settles; agents hold what comes.
             child.signal(signal.SIGUSR1)
         self._wait(lambda: not any(child.is_running() for child in self.pollers), None if drain else _SETTLE_S)
-        agents.settle_connected(patience_s=_AGENTS_S if drain else _SETTLE_S / 2)
+        agents.settle_connected(patience_s=_AGENTS_S if drain else _SETTLE_S / 2, gives_up=lambda: self.is_hurried)
         self._wait(lambda: _waiting() == 0, None if drain else _DRAIN_S)
 
     def _wait(self, is_done: Callable[[], bool], seconds: float | None) -> None:
