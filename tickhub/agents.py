@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable
 from urllib.parse import quote
 
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, connection, transaction
 
 from ingest.bridge import tokens
 from ingest.reading import ReadFailed
@@ -58,11 +58,19 @@ def _register(name: str, clock: str, known: Source | None) -> Source:
 def settle_connected(*, patience_s: float, gives_up: Callable[[], bool]) -> None:
     """Let the bridge compare the past with every agent that is connected, so that no late tick is left behind."""
     deadline_s = monotonic_s() + patience_s
-    for source in Source.objects.filter(scheme=AgentSpec.scheme).order_by("pk"):
-        try:
-            AgentHistory(source, patience_s=max(deadline_s - monotonic_s(), 0.1), gives_up=gives_up).settle()
-        except (NoAgent, ReadFailed, DatabaseError) as error:
-            logger.info("agent not settled", extra={"source": source.name, "reason": str(error)})
+    try:
+        for source in Source.objects.filter(scheme=AgentSpec.scheme).order_by("pk"):
+            _settle(AgentHistory(source, patience_s=max(deadline_s - monotonic_s(), 0.1), gives_up=gives_up))
+    except DatabaseError as error:
+        connection.close()
+        logger.info("agents not settled", extra={"reason": str(error)})
+
+
+def _settle(history: AgentHistory) -> None:
+    try:
+        history.settle()
+    except (NoAgent, ReadFailed) as error:
+        logger.info("agent not settled", extra={"source": history.source.name, "reason": str(error)})
 
 
 def revoke(*, name: str) -> int:

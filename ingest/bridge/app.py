@@ -70,8 +70,7 @@ class Bridge:
             await _close(send, why)
 
     async def _converse(self, peer: Connection, token: str) -> None:
-        if self._is_stopping:
-            raise Closing(closing.RESTARTING, "the bridge is ending")
+        self._refuse_if_stopping()
         known = await asyncio.to_thread(_with_database, lambda: tokens.find(token=token))
         if known is None:
             raise Closing(closing.UNKNOWN_TOKEN, "the token is unknown or revoked")
@@ -80,9 +79,15 @@ class Bridge:
         seat = Seat(hello.instance, peer.link, lambda: peer.end(_REPLACED))
         try:
             await self._registry.take(known.source_id, seat)
+            # Whoever sits down from here on is told by `quiesce`.
+            self._refuse_if_stopping()
             await self._run(peer, hello, known)
         finally:
             self._registry.leave(known.source_id, seat)
+
+    def _refuse_if_stopping(self) -> None:
+        if self._is_stopping:
+            raise Closing(closing.RESTARTING, "the bridge is ending")
 
     async def _run(self, peer: Connection, hello: Hello, known: AgentToken) -> None:
         """Run the session's thread beside the connection, until either ends; the thread is always waited for."""

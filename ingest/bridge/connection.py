@@ -129,8 +129,14 @@ class Connection:
             await self.write(message)
 
     async def write(self, message: FromBridge) -> None:
-        """Send one message."""
-        await self._send({"type": "websocket.send", "text": lines.write(message)})
+        """Send one message.
+
+        :raises Disconnected: if the peer has hung up
+        """
+        try:
+            await self._send({"type": "websocket.send", "text": lines.write(message)})
+        except OSError as error:
+            raise Disconnected from error
 
     async def flush(self) -> None:
         """Send what the thread has said and what was not sent yet."""

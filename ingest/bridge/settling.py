@@ -75,7 +75,8 @@ def settle_tails(poller: Poller, terminal: RemoteTerminal, *, now_msc: int) -> i
     for state, theirs in zip(states, shown, strict=True):
         compared = _compare(poller, terminal, state, theirs)
         if compared is not None and (len(compared.new) or compared.gone_count):
-            found.append((feedstate.piece_of(state, compared, now_msc=now_msc), compared))
+            # Only frames move the cursor, even onto ticks of the future whose time has come: the agent has to know.
+            found.append((feedstate.piece_of(state, compared, now_msc=state.last_msc), compared))
     saved = poller.save([piece for piece, _ in found], now_msc=now_msc)
     poller.settled_msc = now_msc
     for piece, compared in found:

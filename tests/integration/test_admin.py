@@ -5,6 +5,7 @@ from django.contrib import admin
 from django.contrib.auth import get_user_model
 from django.test import Client
 
+from ingest.bridge import tokens
 from ingest.models import Batch
 from quality.models import Incident
 from tests import running
@@ -28,6 +29,7 @@ def capture_something() -> None:
     rig.terminal.history["EURUSD"] = make_ticks([(0, 1.3, 1.2), (5, float("nan"), 1.2)])
     rig.source.now_msc += 10
     rig.poller.poll()
+    tokens.issue(source_id=rig.poller.target.source_id)
     running.drain()
     running.keep()
 
