@@ -125,7 +125,7 @@ def open_source(spec: SourceSpec, *, playback: Playback, host_now_msc: Callable[
         return _open_sim(spec, host_now_msc, fault_file=faults.of_environment())
     if isinstance(spec, Mt5Spec):
         return mt5.open_source(spec, host_now_msc=host_now_msc)
-    raise UsageError(f"source {spec.text}: agents are not supported yet")
+    raise UsageError(f"source {spec.text}: its ticks come from an agent through the bridge, it has no poller")
 
 
 def open_for_rereading(
