@@ -112,12 +112,14 @@ class GeneratedTape:
             found += len(pieces[-1])
             if found >= count:
                 break
-        return tick_arrays.join(pieces) if pieces else tick_arrays.empty().copy()
+        # A terminal's array owns its data.
+        return tick_arrays.join(pieces).copy()
 
     def between(self, from_msc: int, to_msc: int, now_msc: int) -> Ticks:
         """See :meth:`Tape.between`."""
         pieces = list(self._pieces(from_msc, to_msc + 1, now_msc, wanted=None))
-        return tick_arrays.join(pieces) if pieces else tick_arrays.empty().copy()
+        # A terminal's array owns its data.
+        return tick_arrays.join(pieces).copy()
 
     def latest(self, now_msc: int) -> Ticks:
         """See :meth:`Tape.latest`."""

@@ -7,7 +7,7 @@ import pytest
 from django.apps import apps
 from django.db import IntegrityError, transaction
 
-from ingest.models import AgentToken, Batch, ConnectionMinute, Cursor, Lease, Reread
+from ingest.models import AgentToken, Backfill, Batch, ConnectionMinute, Cursor, Lease, Reread
 from quality.models import Incident, QuarantinedTick
 from storage.models import Partition
 from tests.builders import NOON_MSC
@@ -65,6 +65,10 @@ def cursor(rig: Rig) -> None:
     Cursor.objects.create(feed=rig.feeds["EURUSD"], epoch_id=1, last_msc=0, taken=-1, last_batch_id=1)
 
 
+def period(rig: Rig) -> None:
+    Backfill.objects.create(feed=rig.feeds["EURUSD"], from_msc=5, to_msc=5, reason="none")
+
+
 def minute(rig: Rig, *, polls_ok: int = 0) -> None:
     ConnectionMinute.objects.create(
         source_id=rig.poller.target.source_id, minute_at=_NOW, polls_ok=polls_ok, link="CONNECTED", circuit="CLOSED"
@@ -99,6 +103,7 @@ BREAKS: list[tuple[str, Callable[[Rig], object]]] = [
     ("batch_ticks_within_bounds", lambda rig: batch(rig, tick_count=-1)),
     ("batch_ticks_within_bounds", lambda rig: batch(rig, tick_count=65_537)),
     ("cursor_taken_not_negative", cursor),
+    ("backfill_period_not_empty", period),
     ("connection_minute_once_per_source", lambda rig: twice(minute, rig)),
     ("connection_polls_ok_are_polls", lambda rig: minute(rig, polls_ok=1)),
     ("incident_severity_is_known", lambda rig: incident(rig, severity="BAD")),

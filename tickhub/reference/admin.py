@@ -18,12 +18,13 @@ class SourceAdmin(FactsAdmin):
         "spec",
         "scheme",
         "server_name",
+        "clock",
         "is_replay",
         "playback_origin_msc",
         "playback_start_msc",
         "created_at",
     )
-    list_display = ("name", "scheme", "server_name", "is_replay", "priority", "created_at")
+    list_display = ("name", "scheme", "server_name", "clock", "is_replay", "priority", "created_at")
     list_filter = ("scheme", "is_replay")
     search_fields = ("name", "spec")
 
