@@ -215,9 +215,10 @@ def _tapes(listings: dict[str, Listing]) -> list[RecordingTape]:
 
 def _listings(spec: PlayedSpec) -> tuple[dict[str, Listing], list[str]]:
     """Load what is played, and say what of it is left out."""
+    epochs = _epochs(spec)
     if isinstance(spec, ProviderSpec):
         found, notes = providers.load(spec)
-        return {loaded.symbol: Listing(RecordingTape(loaded.ticks), digits) for loaded, digits in found}, notes
+        return {loaded.symbol: Listing(RecordingTape(loaded.ticks, epochs), digits) for loaded, digits in found}, notes
     skipped: list[str] = []
     if spec.path.is_dir():
         if spec.symbol is not None:
@@ -225,7 +226,6 @@ def _listings(spec: PlayedSpec) -> tuple[dict[str, Listing], list[str]]:
         recordings, skipped = recording.load_folder(spec.path)
     else:
         recordings = [recording.load(spec.path, spec.symbol)]
-    epochs = _epochs(spec)
     listings = {
         loaded.symbol: Listing(
             RecordingTape(loaded.ticks, epochs), recording.digits(loaded.ticks), recording.is_quoted(loaded.ticks)
