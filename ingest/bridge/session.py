@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ingest import feedstate, leases, rereads
+from ingest.backfill import Backfiller
 from ingest.bridge import answering, settling, taking, tokens
 from ingest.bridge.link import Link, LinkEnded
 from ingest.bridge.remote import RemoteSource
@@ -59,6 +60,7 @@ class Session:
         self._poller = Poller(source=source, target=target, lease=lease, publish=means.publish, options=means.options)
         self._poller.now_msc = link.now_msc = hello.now_msc
         self._poller.settler = settling.RemoteSettler(target=target, terminal=source.remote, save=self._poller.save)
+        self._backfiller = Backfiller(self._poller)
         now_s = clock.monotonic_s()
         self._settled_s = self._looked_s = self._checked_s = now_s
 
@@ -119,7 +121,17 @@ class Session:
             self._looked_s = now_s
             answering.answer_waiting(poller, self._terminal)
         if not self._link.has_frames or self._link.is_stopping or poller.settler.is_overdue:
+            saved += self._backfill()
             saved += poller.settler.step(poller.states, now_msc=poller.now_msc)
+        return saved
+
+    def _backfill(self) -> int:
+        """Go one step on with a request to read history again, whose saves move the cursors' versions."""
+        poller = self._poller
+        poller.utc_msc = poller.now_msc - poller.target.offset_ms
+        saved = self._backfiller.step()
+        if poller.is_outdated:
+            poller.load()
         return saved
 
     def _settle_tails(self, now_s: float) -> int:

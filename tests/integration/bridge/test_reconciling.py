@@ -4,9 +4,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from django.core.management import call_command
 from django.db import connection
 
-from ingest.models import Reread
+from ingest.models import Backfill, Reread
 from tests.integration.bridge.conftest import NOON_MSC, Desk
 from tests.integration.bridge.test_client_of_the_document import tick
 from tests.integration.embedded.conftest import wait_for
@@ -79,6 +80,21 @@ def test_a_late_tick_that_reconcile_meets_first_is_captured_and_no_loss(desk: De
         found = report()
 
     assert (found.captured, found.lost, found.differences) == (91, 0, [])
+
+
+def test_history_is_read_again_through_the_agent_on_request(desk: Desk) -> None:
+    client = sent(desk)
+    # Before the feed's begin, where no pass looks.
+    client.terminal.insert(0, [tick(-60_000, 1.9)])
+
+    with serving(client):
+        call_command("backfill", feed="EURUSD", from_time=str(NOON_MSC - 90_000), to_time=str(NOON_MSC))
+        drain()
+        found = report()
+
+    asked = Backfill.objects.get()
+    assert (asked.state, asked.captured, asked.failure) == ("DONE", 1, "")
+    assert (found.captured, found.stored, found.lost, found.quarantined) == (91, 91, 0, 0)
 
 
 def test_a_terminal_that_refuses_to_be_read_makes_the_loss_unknown(desk: Desk) -> None:
