@@ -39,9 +39,13 @@ class Synchroniser:
         if connections == self._connections:
             return False
         self._connections = connections
+        self.doubt()
+        return True
+
+    def doubt(self) -> None:
+        """Take no history for whole any more until two reads agree again."""
         self._running.clear()
         self._agreed.clear()
-        return True
 
     @property
     def is_waiting(self) -> bool:
