@@ -18,7 +18,7 @@ from tickhub.bench.torture import disk
 from tickhub.bench.torture.proxy import CommitCut
 from tickhub.bench.torture.schedule import Settings
 from tickhub.bench.torture.stage import RESERVE_MB, Capture, Stage
-from tickhub.bench.torture.ways import POLLER
+from tickhub.bench.torture.ways import AGENT, POLLER
 from tickhub.core import clock
 from tickhub.core.errors import TickhubError
 
@@ -233,6 +233,12 @@ _SIDES = ("poller", "worker")
 KINDS = (
     Kind("kill_poller", _kill_capture, _nothing, (POLLER.name,)),
     Kind("stop_poller", _stop_capture, _for(0.2, 6.0), (POLLER.name,)),
+    Kind("kill_agent", _kill_capture, _nothing, (AGENT.name,)),
+    Kind("stop_agent", _stop_capture, _for(0.2, 6.0), (AGENT.name,)),
+    Kind("kill_bridge", _kill_service("bridge"), _nothing, (AGENT.name,)),
+    Kind("stop_bridge", _stop_service("bridge"), _for(0.2, 6.0), (AGENT.name,)),
+    Kind("cut_bridge", _cut, _drawn_of("bridge", times=_times), (AGENT.name,)),
+    Kind("deafen_bridge", _deafen, _drawn_of("bridge", for_s=_deaf_s, then=_then), (AGENT.name,)),
     Kind("kill_worker", _kill_service("worker"), _nothing),
     Kind("kill_worker_child", _kill_worker_child, _which),
     Kind("stop_worker", _stop_service("worker"), _for(0.2, 5.0)),

@@ -2,6 +2,7 @@
 
 import contextlib
 import shutil
+import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -42,8 +43,8 @@ _RESTART_S = 0.2
 _PATIENCE_S = 1.5
 _LOOK_S = 0.2
 _READY_S = 60.0
-# Exit codes after which `up` starts no other poller.
-_FINAL_CODES = (2, 4)
+# Exit codes after which `up` starts no other poller; a person may, after the first.
+_REFUSED, _PERMANENT = 2, 4
 
 
 @dataclass(slots=True)
@@ -54,7 +55,7 @@ class Capture:
     current: Spawned
     retired: list[Spawned] = field(default_factory=list)
     expired_since_s: float | None = None
-    # Until then it may be refused for good, and is started again afterwards, as by a person.
+    # Until then it is refused by its terminal, and is started again afterwards, as by a person; 0 where never.
     refused_until_s: float = 0.0
     is_over: bool = False
     # What ended it for good, which no fault explains.
@@ -147,6 +148,17 @@ class Stage:
         process.start()
         return process
 
+    def serve_bridge(self) -> str:
+        """Start the bridge unless it runs; return the URL by which agents reach it, through its proxy."""
+        proxy = self.proxies["bridge"]
+        if "bridge" not in self.services:
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", 0))
+                proxy.target = ("127.0.0.1", int(probe.getsockname()[1]))
+            listen = f"127.0.0.1:{proxy.target[1]}"
+            self.serve("bridge", ["manage.py", "bridge", "--listen", listen], proxy="poller")
+        return f"ws://127.0.0.1:{proxy.port}"
+
     @property
     def is_worn(self) -> bool:
         """Whether a new world has to be begun for lack of room."""
@@ -192,7 +204,9 @@ class Stage:
             return
         if code == 0:
             capture.is_over = True
-        elif code in _FINAL_CODES and now_s > capture.refused_until_s + 1.0 and capture.refused_until_s == 0.0:
+            # What was looked at before does not count.
+            self._waiting, self._looked_s = None, 0.0
+        elif code == _PERMANENT or (code == _REFUSED and not capture.refused_until_s):
             capture.problem = f"{capture.current.name} ended with {code}: {capture.current.last_words()}"
         elif code is not None and now_s - capture.current.ended_s > _RESTART_S and now_s > capture.refused_until_s:
             capture.current.start()

@@ -1,9 +1,13 @@
 """How ticks come into the system: the ways that the matrix knows, each with the processes that it needs."""
 
+import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from django.core.management import call_command
+from django.db import connection
 
 from tickhub.bench.torture.nursery import Spawned
 
@@ -43,5 +47,16 @@ def _poll(stage: "Stage", play: Play) -> Spawned:
     return stage.spawn("poller", argv, play.folder / "poller.log", play.environment())
 
 
+def _send(stage: "Stage", play: Play) -> Spawned:
+    """Start an agent; the bridge runs on from run to run."""
+    token = play.folder / "token"
+    call_command("agent_token", source=play.source, clock="UTC", out=token, stdout=io.StringIO())
+    connection.close()
+    argv = ["manage.py", "agent", "--source", play.spec, "--bridge", stage.serve_bridge(), "--token-file", str(token)]
+    return stage.spawn("agent", [*argv, "--until-drained"], play.folder / "agent.log", play.environment())
+
+
 POLLER = Way("poller", _poll)
+# Joins WAYS with the commands `agent`, `bridge` and `agent_token`.
+AGENT = Way("agent", _send)
 WAYS = {way.name: way for way in (POLLER,)}
