@@ -39,9 +39,13 @@ class Synchroniser:
         if connections == self._connections:
             return False
         self._connections = connections
+        self.doubt()
+        return True
+
+    def doubt(self) -> None:
+        """Take no history for whole any more until two reads agree again."""
         self._running.clear()
         self._agreed.clear()
-        return True
 
     @property
     def is_waiting(self) -> bool:
@@ -72,7 +76,10 @@ class Synchroniser:
     def _agree(self, state: FeedState, end: int) -> Iterator[None]:
         """Read from the tail's first second to ``end`` until two reads agree; yields whenever a poll may go on."""
         start, begun_s = state.tail.first_second, clock.monotonic_s()
-        captured = int(np.count_nonzero(~state.tail.is_gone & (state.tail.times < end * 1000)))
+        times = state.tail.times
+        # The tail may begin within a second, of which no whole one is read.
+        is_read = (times >= start * 1000) & (times < end * 1000)
+        captured = int(np.count_nonzero(~state.tail.is_gone & is_read))
         before: Digest | None = None
         while clock.monotonic_s() - begun_s < MOST_S:
             seen, read_s = digest.ZERO, clock.monotonic_s()

@@ -4,7 +4,7 @@ import random
 import threading
 from types import TracebackType
 
-from tests.proxy import FaultProxy
+from tickhub.bench.torture.proxy import FaultProxy
 
 
 class Cutter:

@@ -358,6 +358,7 @@ def _loop(
 ) -> None:
     interval_s = poller.options.interval_ms / 1000
     facts = FactLog(poller.target)
+    is_doubted = False
     while not should_stop():
         begun_s = clock.monotonic_s()
         saved = repeat(poller, lambda: _poll(poller, past, backfiller), should_stop)
@@ -368,7 +369,11 @@ def _loop(
         if ending.for_s is not None and clock.monotonic_s() - ending.started_s >= ending.for_s:
             return
         if saved == 0 and ending.until_drained and poller.source.is_exhausted() and poller.sees_all:
-            return
+            if is_doubted:
+                return
+            # Nobody polls after the end: that there is nothing new must not be a history that is being fetched.
+            poller.synchroniser.doubt()
+            is_doubted = True
         if saved < _BUSY_TICKS:
             clock.sleep(interval_s - (clock.monotonic_s() - begun_s))
 

@@ -44,6 +44,8 @@ _DJANGO_COMMANDS = frozenset(
     ]
 )
 _OWN_WITHOUT_DATABASE = frozenset({"agent", "fetch"})
+# It kills servers: it starts its own, and never meets anybody's.
+_BENCH_OF_ITS_OWN = "capture-torture"
 # They migrate themselves, or say what is not migrated.
 _NOT_MIGRATED_FOR = frozenset({"up", "migrate", "showmigrations", "sqlmigrate"})
 _NAMES = ("DATABASE_URL", "REDIS_URL")
@@ -99,7 +101,7 @@ def parse(argv: list[str]) -> tuple[str, list[str], str | None]:
 
 def needs_servers(command: str, argv: list[str]) -> bool:
     """Return whether a command talks to the database; its help does not."""
-    if {"-h", "--help"} & set(argv):
+    if {"-h", "--help"} & set(argv) or (command == "bench" and _BENCH_OF_ITS_OWN in argv):
         return False
     return command in _DJANGO_COMMANDS or (_is_own(command) and command not in _OWN_WITHOUT_DATABASE)
 

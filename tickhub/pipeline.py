@@ -6,7 +6,15 @@ from contextlib import contextmanager
 
 import redis
 from django.conf import settings
-from django.db import DataError, IntegrityError, InterfaceError, OperationalError, connection, transaction
+from django.db import (
+    DataError,
+    IntegrityError,
+    InterfaceError,
+    InternalError,
+    OperationalError,
+    connection,
+    transaction,
+)
 
 from ingest import inbox
 from quality import findings, inspection, quarantine
@@ -29,6 +37,8 @@ logger = logging.getLogger(__name__)
 
 # Facts of feeds, kept for a while: an operator's change reaches every worker within this time.
 _FACTS_S = 10.0
+# SQLSTATE class of a transaction that is not what it should be: the server has ended it, as it does with one left idle.
+_TRANSACTION_GONE = "25"
 _facts: dict[int, tuple[float, FeedFacts]] = {}
 
 
@@ -74,7 +84,10 @@ def _attempt(batch_id: int) -> int:
         batch, newest = _process_in_steps(batch_id)
     except (TransientError, inbox.BatchUnavailable, OperationalError, InterfaceError):
         raise
-    except Exception as error:  # noqa: BLE001  # whatever our own code raises: the batch is failed, never lost
+    except Exception as error:  # whatever our own code raises: the batch is failed, never lost
+        if _is_transaction_gone(error):
+            # A worker that was stopped for a while: nothing about the batch.
+            raise
         _fail(batch_id, error)
         return batch_id
     try:
@@ -83,6 +96,11 @@ def _attempt(batch_id: int) -> int:
         # The table has the tick; the refresh sets the cache within a second of Redis' return.
         logger.warning("latest tick not cached", extra={"batch_id": batch.batch_id, "error": str(error)})
     return batch_id
+
+
+def _is_transaction_gone(error: Exception) -> bool:
+    sqlstate = getattr(error.__cause__, "sqlstate", None) if isinstance(error, InternalError) else None
+    return (sqlstate or "").startswith(_TRANSACTION_GONE)
 
 
 def _process_in_steps(batch_id: int) -> tuple[Batch, list[latest.LatestTick]]:

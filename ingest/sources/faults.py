@@ -34,6 +34,7 @@ class Kind(StrEnum):
     SLOW_HISTORY = "slow_history"
     SYMBOL_HIDDEN = "symbol_hidden"
     DIGITS_CHANGED = "digits_changed"
+    CLOCK_STEPPED = "clock_stepped"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,7 @@ class Planned:
     from_msc: int
     to_msc: int
     symbol: str | None
+    by_ms: int = 0
 
 
 def of_environment() -> Path | None:
@@ -121,7 +123,8 @@ class Driver:
             from_msc = int(fields.get("at_msc", self._now_msc()))
             lasting = _FOR_EVER if kind is Kind.HANG else 0
             to_msc = from_msc + int(fields.get("for_ms", lasting))
-            return Planned(self._lines, kind, from_msc, to_msc, fields.get("symbol"))
+            by_ms = int(fields["by_ms"]) if kind is Kind.CLOCK_STEPPED else 0
+            return Planned(self._lines, kind, from_msc, to_msc, fields.get("symbol"), by_ms)
         except (ValueError, TypeError, KeyError) as error:
             raise UsageError(f"{where}: no fault: {error!r}; kinds: {', '.join(Kind)}") from None
 
@@ -141,6 +144,8 @@ class Driver:
             terminal.hide(planned.symbol)
         elif planned.kind is Kind.DIGITS_CHANGED:
             terminal.change_digits(planned.symbol)
+        elif planned.kind is Kind.CLOCK_STEPPED:
+            terminal.faults.clock_step_ms += planned.by_ms
 
     def _end(self, planned: Planned) -> None:
         terminal = self._terminal
@@ -152,6 +157,8 @@ class Driver:
             terminal.restore_link()
         elif planned.kind is Kind.UPDATE_RESTART:
             terminal.build += 1
+        elif planned.kind is Kind.CLOCK_STEPPED:
+            terminal.faults.clock_step_ms -= planned.by_ms
 
     def _refuse(self, name: str) -> None:
         kinds = {planned.kind for planned in self._active}

@@ -90,7 +90,7 @@ class SimulatedSource(PlainSource):
         """See :meth:`OpenSource.begin_poll`."""
         self._clock.advance()
         self._session.ensure()
-        return self._clock.now_msc
+        return self._clock.now_msc + self.simulated.faults.clock_step_ms
 
     def is_exhausted(self) -> bool:
         """See :meth:`OpenSource.is_exhausted`."""

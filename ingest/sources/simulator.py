@@ -58,6 +58,8 @@ class Faults:
     refuse_initialize: bool = False
     # initialize() attaches to the terminal as it runs, whatever account was asked for.
     ignore_credentials: bool = False
+    # How far the machine's clock, by which capture knows the time, is ahead of the time that ticks carry.
+    clock_step_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ from tests.builders import NOON_MSC, make_ticks
 from tests.capturing import make_rig
 from tests.crash import workers
 from tests.integration.embedded.conftest import wait_for
-from tests.proxy import FaultProxy
 from tickhub import publishing, tasks
+from tickhub.bench.torture.proxy import FaultProxy
 from tickhub.core import clock
 from tickhub.core import ticks as tick_arrays
 from tickhub.management.periods import EVER

@@ -80,6 +80,16 @@ def test_every_tick_is_captured_once_whatever_fails_on_the_way(
     assert Finding.objects.filter(cause="HISTORY_CHANGED").count() == 0
 
 
+def test_a_recording_has_not_been_played_while_the_history_of_its_end_is_being_fetched(
+    recording: Path, plan: Callable[..., None]
+) -> None:
+    plan(kind="slow_history", at_msc=clock.now_msc() + 3_700, for_ms=2_000)
+
+    running.capture(f"replay:{recording}?speed=1", for_s=60)
+
+    assert sorted(captured()) == sorted(of_tape(recording))
+
+
 def test_ticks_of_a_restart_on_another_account_are_not_stored(recording: Path, plan: Callable[..., None]) -> None:
     plan(kind="other_account", at_msc=clock.now_msc() + 1_000, for_ms=600_000)
 

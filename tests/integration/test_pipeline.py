@@ -11,14 +11,14 @@ import numpy as np
 import psycopg
 import pytest
 from django.conf import settings
-from django.db import connection
+from django.db import DatabaseError, connection
 
 from ingest import inbox
 from ingest.models import Batch
 from quality import incidents
 from quality.checks import prices
 from quality.models import Finding, Incident, QuarantinedTick
-from storage import partitions, reader
+from storage import partitions, reader, tick_writer
 from storage.models import Partition
 from storage.reader import Stored
 from tests.builders import NOON_MSC, make_ticks, make_trades
@@ -30,7 +30,7 @@ from tickhub import pipeline, reconcile
 from tickhub.core import clock, flags
 from tickhub.core import ticks as tick_arrays
 from tickhub.core.errors import TransientError
-from tickhub.core.ticks import Ticks
+from tickhub.core.ticks import Mask, Ticks
 from tickhub.management.periods import EVER
 from tickhub.reconcile import Scope
 
@@ -427,3 +427,36 @@ def test_a_session_that_the_server_ends_fails_no_batch(table: str, statement: st
     assert process.returncode == 1
     assert (Batch.objects.get().status, Batch.objects.get().failure) == ("WAITING", "")
     assert causes() == {}
+
+
+# Few ticks are inserted, many are copied: the server's word comes by another statement.
+@pytest.mark.parametrize("count", [3, tick_writer.INSERT_ROWS_MAX + 1])
+def test_a_worker_that_the_server_has_given_up_waiting_for_fails_no_batch(
+    count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig = make_rig("EURUSD")
+    shown: Quotes = [(msc, 1.1, 1.2) for msc in range(count)]
+    batch_id = capture(rig, make_ticks(shown))
+    check = prices.crossed
+    with connection.cursor() as cursor:
+        cursor.execute("SET idle_in_transaction_session_timeout = 100")
+        cursor.execute("SELECT pg_backend_pid()")
+        (session,) = cursor.fetchone()
+
+    def is_ended() -> bool:
+        with psycopg.connect(workers.database_url()) as watching:
+            return not watching.execute("SELECT 1 FROM pg_stat_activity WHERE pid = %s", [session]).fetchall()
+
+    def crossed_too_late(ticks: Ticks) -> Mask:
+        assert wait_for(is_ended, within_s=10)
+        return check(ticks)
+
+    monkeypatch.setattr(prices, "crossed", crossed_too_late)
+    with pytest.raises(DatabaseError):
+        pipeline.process(batch_id=batch_id)
+    connection.close()
+    monkeypatch.undo()
+
+    assert (Batch.objects.get().status, Batch.objects.get().failure) == ("WAITING", "")
+    assert pipeline.process(batch_id=batch_id) == batch_id
+    assert quotes(stored(rig)) == shown

@@ -13,8 +13,8 @@ from ingest.models import Batch
 from tests.integration.bridge.conftest import NOON_MSC, BridgeProcess, Desk, NewDesk
 from tests.integration.bridge.test_client_of_the_document import tick
 from tests.integration.embedded.conftest import wait_for
-from tests.proxy import FaultProxy
 from tests.wire_client import Terminal, WireClient
+from tickhub.bench.torture.proxy import FaultProxy
 
 
 def connected(desk: Desk, *, instance: str = "a", uses_binary: bool = True) -> WireClient:

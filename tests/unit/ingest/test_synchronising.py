@@ -26,9 +26,9 @@ def terminal(tape: Ticks = TAPE) -> SimulatedTerminal:
     return simulated
 
 
-def state(captured: Ticks | None = None) -> FeedState:
+def state(captured: Ticks | None = None, *, tail_from_msc: int = NOON_MSC) -> FeedState:
     rows = tick_arrays.empty() if captured is None else captured
-    return FeedState(1, "EURUSD", NOON_MSC, None, Tail(captured=rows, context=rows, complete_from_msc=NOON_MSC))
+    return FeedState(1, "EURUSD", NOON_MSC, None, Tail(captured=rows, context=rows, complete_from_msc=tail_from_msc))
 
 
 def agree(simulated: SimulatedTerminal, feed: FeedState, *, within_s: float = 10) -> int:
@@ -62,6 +62,12 @@ def test_history_that_lacks_captured_rows_is_not_whole(monkeypatch: pytest.Monke
 
     # Rows that the broker took back for good: captured as it is shown, once the patience is over.
     assert clock.monotonic_s() - started_s >= 0.6
+
+
+def test_quiet_history_is_agreed_where_the_tail_begins_within_a_second() -> None:
+    shown = make_ticks([(700, 1.0, 1.1), (6_000, 2.0, 2.1)])
+
+    assert agree(terminal(shown), state(shown, tail_from_msc=NOON_MSC + 500), within_s=5) == 2
 
 
 def test_source_without_a_history_of_its_own_is_agreed_at_once() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from ingest.sources import faults, opening, spec
 from ingest.sources.faults import Driver
-from ingest.sources.opening import Playback
+from ingest.sources.opening import Playback, SimulatedSource
 from ingest.sources.session import WrongAccount
 from ingest.sources.simulator import Listing, SimulatedTerminal
 from ingest.sources.tape import RecordingTape
@@ -152,6 +152,27 @@ def test_hidden_symbol_and_timeouts_and_digits(file: Path, host: Host) -> None:
     assert timed_out == (None, (-10005, "IPC timeout"))
     assert info is not None
     assert (info.select, info.digits, count(terminal)) == (False, 6, 0)
+
+
+def test_stepped_clock_tells_another_time_of_the_poll_and_the_same_ticks(
+    file: Path, host: Host, tmp_path: Path
+) -> None:
+    plan(file, kind="clock_stepped", at_msc=NOON_MSC + 1_000, for_ms=1_000, by_ms=-7_200_000)
+    np.savez(tmp_path / "X.npz", ticks=make_ticks([(0, 1.0, 1.1), (900, 2.0, 2.1), (2_500, 3.0, 3.1)]))
+    played = spec.parse(f"replay:{tmp_path / 'X.npz'}?symbol=X")
+    source = opening.open_source(played, playback=Playback(NOON_MSC, None, None), host_now_msc=host)
+    assert isinstance(source, SimulatedSource)
+    Driver(source.simulated, file, host_now_msc=host)
+    seen = []
+
+    for after_ms in (999, 1_500, 2_000):
+        host.now_msc = NOON_MSC + after_ms
+        now_msc = source.begin_poll()
+        ticks = source.terminal.copy_ticks_from("X", NOON_S, 9, ALL)
+        assert ticks is not None
+        seen.append((now_msc - NOON_MSC, len(ticks)))
+
+    assert seen == [(999, 2), (1_500 - 7_200_000, 2), (2_000, 2)]
 
 
 @pytest.mark.parametrize("line", ["{", "[]", '{"kind": "flood"}', '{"kind": "hang", "at_msc": "noon"}'])
