@@ -126,7 +126,8 @@ class Conversation:
     def _is_played(self) -> bool:
         """Return whether a recording has been sent to its end, if the agent is to end with it."""
         is_sent = self._is_idle and self._unanswered == 0 and not self._reader.has_errors
-        return self._way.until_drained and is_sent and self._source.is_exhausted()
+        # Nobody polls after the end: that there is nothing new must not be a history that is being fetched.
+        return self._way.until_drained and is_sent and self._source.is_exhausted() and self._reader.is_whole
 
     def _terminal_msc(self) -> int:
         return self._source.begin_poll() + offset_ms(self._source)

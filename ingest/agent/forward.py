@@ -55,6 +55,15 @@ class Reader:
         """Return whether the newest read of any symbol failed."""
         return any(feed.told_error is not None for feed in self.feeds)
 
+    @property
+    def is_whole(self) -> bool:
+        """Return whether every symbol was read up to the tick that the terminal itself calls its newest.
+
+        A terminal that is still fetching its history shows a part of it without any sign.
+        """
+        newest = ((feed, self.terminal.symbol_info_tick(feed.symbol)) for feed in self.feeds)
+        return all(tick is None or tick.time_msc <= feed.cursor[0] for feed, tick in newest)
+
     def frame(self, now_msc: int) -> Frame | None:
         """Read every symbol once; None where there is nothing new. The cursors go on as the bridge will move them."""
         parts: list[FramePart] = []

@@ -1,5 +1,7 @@
 """What an agent sends: all from its cursor on, by position, and nothing that it has told already."""
 
+from types import SimpleNamespace
+
 from ingest.agent.forward import Reader, cursor_after
 from ingest.wire.messages import Frame
 from tests.builders import NOON_MSC, make_ticks
@@ -97,3 +99,22 @@ def test_the_next_cursor_counts_the_ticks_of_its_millisecond() -> None:
     assert cursor_after((NOON_MSC, 2), ticks, NOON_MSC + 4) == (NOON_MSC + 4, 2)
     assert cursor_after((NOON_MSC, 2), ticks, NOON_MSC - 1) == (NOON_MSC, 2)
     assert cursor_after((NOON_MSC, 2), tick_arrays.empty(), NOON_MSC + 4) == (NOON_MSC, 2)
+
+
+class ToldNewest(HandWrittenTerminal):
+    """A terminal that names its newest tick while its history is still being fetched."""
+
+    def symbol_info_tick(self, symbol: str, /) -> SimpleNamespace:  # type: ignore[override]  # the other knows none
+        return SimpleNamespace(time_msc=NOON_MSC + 8)
+
+
+def test_a_history_that_does_not_reach_the_terminals_newest_tick_is_not_whole() -> None:
+    terminal = ToldNewest(history={"X": make_ticks([(3, 1.1, 1.2)])})
+    own = reader(terminal, "X")
+
+    own.frame(NOON_MSC + 10)
+    assert not own.is_whole
+    terminal.history["X"] = make_ticks([(3, 1.1, 1.2), (8, 1.1, 1.2)])
+    own.frame(NOON_MSC + 11)
+
+    assert own.is_whole
