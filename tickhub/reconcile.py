@@ -27,6 +27,7 @@ from tickhub.core.clock import DAY_MS, HOUR_MS
 from tickhub.core.errors import PermanentError, UsageError
 from tickhub.core.ticks import Ticks
 from tickhub.ledger import FeedLedger, Hours
+from tickhub.reference import corrections
 from tickhub.reference import queries as reference
 from tickhub.reference.models import Feed, Source
 
@@ -149,6 +150,7 @@ def _open(source: Source, reached_msc: int | None, report: Report) -> OpenSource
     None, with its reason in the report, where that cannot be done here.
     """
     try:
+        corrections.refuse_unfinished(source_name=source.name)
         opened = opening.open_for_rereading(specs.parse(source.spec), reached_msc=reached_msc)
     except UsageError as error:
         report.unavailable.append(f"{source.name}: {error}")

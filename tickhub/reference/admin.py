@@ -6,7 +6,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 
 from tickhub.reference.facts_admin import FactsAdmin
-from tickhub.reference.models import ClockEpoch, Feed, FeedFact, Instrument, Source
+from tickhub.reference.models import ClockCorrection, ClockEpoch, Feed, FeedFact, Instrument, Source
 
 
 @admin.register(Source)
@@ -18,12 +18,13 @@ class SourceAdmin(FactsAdmin):
         "spec",
         "scheme",
         "server_name",
+        "clock",
         "is_replay",
         "playback_origin_msc",
         "playback_start_msc",
         "created_at",
     )
-    list_display = ("name", "scheme", "server_name", "is_replay", "priority", "created_at")
+    list_display = ("name", "scheme", "server_name", "clock", "is_replay", "priority", "created_at")
     list_filter = ("scheme", "is_replay")
     search_fields = ("name", "spec")
 
@@ -76,5 +77,20 @@ class InstrumentAdmin(FactsAdmin):
 
 @admin.register(ClockEpoch)
 class ClockEpochAdmin(FactsAdmin):
-    list_display = ("source", "starts_msc", "offset_ms", "evidence")
+    list_display = ("source", "starts_msc", "offset_ms", "evidence", "ages")
+    list_filter = ("source",)
+    list_select_related = ("source",)
+
+    @admin.display(description="age of the newest ticks, smallest / median")
+    def ages(self, epoch: ClockEpoch) -> str:
+        minute = epoch.source.connection_minutes.exclude(smallest_age_ms=None).first()
+        if minute is None:
+            return "-"
+        return f"{minute.smallest_age_ms:,} / {minute.median_age_ms:,} ms at {minute.minute_at:%Y-%m-%d %H:%M}"
+
+
+@admin.register(ClockCorrection)
+class ClockCorrectionAdmin(FactsAdmin):
+    list_display = ("source", "old_clock", "clock", "state", "days_done", "figures", "actor", "begun_at", "done_at")
+    list_filter = ("state", "source")
     list_select_related = ("source",)
