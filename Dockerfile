@@ -1,4 +1,4 @@
-# One image for web, worker, beat, poller and migrate. It holds no secret and no server.
+# One image for web, bridge, worker, beat, poller and migrate. It holds no secret and no server.
 #
 # Two installations of the same lock. The first is whole, because only the wheels' metadata say what tickhub needs of
 # it (deploy/write_runtime_lock.py); it is thrown away. The second holds that part, again checked against its hashes:
@@ -40,6 +40,6 @@ ENV MALLOC_MMAP_THRESHOLD_=134217728 \
 RUN python -m compileall -q /app
 ENV PYTHONDONTWRITEBYTECODE=1
 USER 10001:10001
-EXPOSE 8000
+EXPOSE 8000 8001
 HEALTHCHECK --interval=15s --timeout=10s --start-period=20s CMD ["python", "deploy/healthcheck.py", "web"]
 CMD ["python", "-m", "uvicorn", "tickhub.asgi:application", "--host", "0.0.0.0", "--port", "8000", "--no-access-log", "--log-level", "warning", "--lifespan", "off"]

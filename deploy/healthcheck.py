@@ -1,4 +1,4 @@
-"""Tells a container engine whether a service works: healthcheck.py web | beat | poller. Exit code 0 or 1."""
+"""Tells a container engine whether a service works: healthcheck.py web | bridge | beat | poller. Exit code 0 or 1."""
 
 import socket
 import sys
@@ -10,6 +10,7 @@ import psycopg
 from tickhub import env
 
 _WEB = "http://127.0.0.1:8000/api/v1/health/"
+_BRIDGE = "http://127.0.0.1:8001/health/"
 _TIMEOUT_S = 5
 # Beat writes when it last ran a task every three minutes.
 _BEAT = "SELECT coalesce(max(last_run_at) > now() - interval '10 minutes', false) FROM django_celery_beat_periodictask"
@@ -19,11 +20,20 @@ _POLLER = "SELECT coalesce(bool_or(expires_at > clock_timestamp()), false) FROM 
 def web() -> str:
     """Ask the web as the TLS proxy would; return what is wrong."""
     host = env.words("TICKHUB_ALLOWED_HOSTS", "127.0.0.1")[0]
-    request = urllib.request.Request(_WEB, headers={"Host": host, "X-Forwarded-Proto": "https"})
+    return _get(_WEB, {"Host": host, "X-Forwarded-Proto": "https"})
+
+
+def bridge() -> str:
+    """Ask the bridge; return what is wrong."""
+    return _get(_BRIDGE, {})
+
+
+def _get(url: str, headers: dict[str, str]) -> str:
+    request = urllib.request.Request(url, headers=headers)  # noqa: S310 - a constant
     try:
         urllib.request.urlopen(request, timeout=_TIMEOUT_S).close()  # noqa: S310 - a constant
     except (urllib.error.URLError, OSError) as error:
-        return f"{_WEB}: {error}"
+        return f"{url}: {error}"
     return ""
 
 
@@ -43,7 +53,7 @@ def _ask(statement: str, values: list[str]) -> bool:
     return bool(row and row[0])
 
 
-CHECKS = {"web": web, "beat": beat, "poller": poller}
+CHECKS = {"web": web, "bridge": bridge, "beat": beat, "poller": poller}
 
 if __name__ == "__main__":
     if len(sys.argv) != 2 or sys.argv[1] not in CHECKS:

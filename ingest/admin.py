@@ -5,7 +5,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from ingest import inbox
-from ingest.models import Backfill, Batch, ConnectionMinute, Cursor, Lease
+from ingest.models import AgentToken, Backfill, Batch, ConnectionMinute, Cursor, Lease
 from tickhub.reference.facts_admin import FactsAdmin
 
 
@@ -64,4 +64,10 @@ class ConnectionMinuteAdmin(FactsAdmin):
 @admin.register(Lease)
 class LeaseAdmin(FactsAdmin):
     list_display = ("source", "holder", "fence", "expires_at")
+    list_select_related = ("source",)
+
+
+@admin.register(AgentToken)
+class AgentTokenAdmin(FactsAdmin):
+    list_display = ("source", "created_at", "revoked_at")
     list_select_related = ("source",)

@@ -1,10 +1,11 @@
 """One feed as its poller holds it: cursor, tail, and the part that the last read would add."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from ingest.cursors import Move, Position
+from ingest.minutes import Minutes
 from ingest.tail import CONTEXT_TICKS, Reading, Tail
 from ingest.target import Target
 from tickhub.core import ticks as tick_arrays
@@ -28,6 +29,11 @@ class FeedState:
     # The terminal's last_error of the newest read, None where it worked, and whether a batch has told it.
     error: tuple[int, str] | None = None
     is_error_saved: bool = False
+    # What left the tail, minute by minute.
+    minutes: Minutes = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.minutes = Minutes(complete_from_msc=self.tail.complete_from_msc)
 
     @property
     def last_msc(self) -> int:

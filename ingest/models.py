@@ -152,3 +152,56 @@ class Backfill(models.Model):
 
     def __str__(self) -> str:
         return f"backfill {self.pk} of feed {self.feed_id}"
+
+
+class AgentToken(models.Model):
+    """What lets an agent send one source's ticks; only the SHA-256 of the token is kept."""
+
+    source = models.ForeignKey(Source, on_delete=models.PROTECT, related_name="agent_tokens")
+    sha256 = models.CharField(max_length=64, unique=True)
+    created_at = models.DateTimeField(db_default=Now())
+    revoked_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["source_id", "id"]
+        constraints = [
+            models.CheckConstraint(condition=models.Q(sha256__regex="^[0-9a-f]{64}$"), name="agent_token_is_sha256"),
+        ]
+
+    def __str__(self) -> str:
+        return f"agent token {self.pk} of {self.source}"
+
+
+class Reread(models.Model):
+    """What somebody wants to know from an agent's terminal; the bridge answers it and the asker deletes it."""
+
+    class Kind(models.TextChoices):
+        SETTLE = "SETTLE", "compare the past first"
+        HOURS = "HOURS", "count and digest of each UTC hour"
+        ROWS = "ROWS", "the ticks"
+
+    source = models.ForeignKey(Source, on_delete=models.CASCADE, related_name="rereads")
+    feed = models.ForeignKey(Feed, on_delete=models.CASCADE, null=True, related_name="rereads")
+    kind = models.CharField(max_length=6, choices=Kind.choices)
+    from_msc = models.BigIntegerField(default=0, help_text="UTC.")
+    to_msc = models.BigIntegerField(default=0, help_text="UTC, excluded.")
+    created_at = models.DateTimeField(db_default=Now())
+    answered_at = models.DateTimeField(null=True)
+    hours = models.JSONField(null=True, help_text="Digest by UTC hour.")
+    rows = models.BinaryField(null=True, help_text="Ticks in the terminal's clock.")
+    failure = models.JSONField(null=True, help_text="The terminal's error: code and text.")
+
+    class Meta:
+        ordering = ["id"]
+        indexes = [
+            models.Index(fields=["source", "id"], condition=models.Q(answered_at=None), name="reread_waiting"),
+        ]
+        constraints = [
+            models.CheckConstraint(condition=models.Q(kind__in=["SETTLE", "HOURS", "ROWS"]), name="reread_kind_known"),
+            models.CheckConstraint(
+                condition=models.Q(kind="SETTLE") | models.Q(feed__isnull=False), name="reread_of_a_feed"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.pk} of {self.source}"

@@ -161,7 +161,7 @@ class Poller:
         for state, found in readings:
             if found is not None:
                 keep_from_msc = min(state.last_msc, self.settled_msc) - TAIL_MS
-                state.tail.advance(found, keep_from_msc=keep_from_msc)
+                state.minutes.add(state.tail.advance(found, keep_from_msc=keep_from_msc))
         if is_settling and not self.synchroniser.is_waiting:
             self.settled_msc = now_msc
         metrics.POLL_SECONDS.labels(self.target.name).observe(clock.monotonic_s() - started_s)

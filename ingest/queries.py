@@ -147,16 +147,16 @@ def captured_between(
     found: dict[int, list[tuple[Ticks, npt.NDArray[np.int16]]]] = {}
     for parts, ticks, seq in _payloads_between(source_id, from_msc, to_msc, status):
         start = 0
-        for part in parts:
-            rows, numbers = ticks[start : start + part.count], seq[start : start + part.count]
-            start += part.count
-            if feed_id not in (None, part.feed_id):
+        for part_feed_id, count, offset_ms in parts:
+            rows, numbers = ticks[start : start + count], seq[start : start + count]
+            start += count
+            if feed_id not in (None, part_feed_id) or count == 0:
                 continue
-            times = rows["time_msc"] - part.offset_ms
+            times = rows["time_msc"] - offset_ms
             inside = (times >= from_msc) & (times < to_msc)
             if inside.any():
-                rows = tick_arrays.shift(rows, -part.offset_ms) if in_utc else rows
-                found.setdefault(part.feed_id, []).append((rows[inside], numbers[inside]))
+                rows = tick_arrays.shift(rows, -offset_ms) if in_utc else rows
+                found.setdefault(part_feed_id, []).append((rows[inside], numbers[inside]))
     return {feed_id: _in_key_order(pieces) for feed_id, pieces in found.items()}
 
 
@@ -184,7 +184,8 @@ def captured_hours(*, source_id: int, feed_id: int, from_msc: int, to_msc: int) 
 
 def _payloads_between(
     source_id: int, from_msc: int, to_msc: int, status: str | None
-) -> Iterator[tuple[tuple[Part, ...], Ticks, npt.NDArray[np.int16]]]:
+) -> Iterator[tuple[list[tuple[int, int, int]], Ticks, npt.NDArray[np.int16]]]:
+    """Yield each batch's parts as ``(feed, count, offset_ms)`` with its ticks and their seq."""
     with payloads.binary_cursor() as cursor:
         cursor.execute(
             "SELECT b.parts::text, p.ticks, p.marks, b.id FROM ingest_batch b"
@@ -199,7 +200,9 @@ def _payloads_between(
                 msg = f"batch {batch_id}: its bytes are gone, so what it captured cannot be compared"
                 raise PayloadGone(msg)
             seq, _ = core_batch.unpack_marks(marks)
-            yield core_batch.parts_from_json(parts), tick_arrays.from_bytes(ticks), seq
+            # All of a part is a dozen objects, and an hour holds many thousands.
+            heads = [(part["feed"], part["count"], part["offset_ms"]) for part in json.loads(parts)]
+            yield heads, tick_arrays.from_bytes(ticks), seq
 
 
 def _in_key_order(pieces: list[tuple[Ticks, npt.NDArray[np.int16]]]) -> Captured:

@@ -191,33 +191,45 @@ class Settler:
         return digest.by_key(ticks, (ticks["time_msc"] - offset_ms) // HOUR_MS, offset_ms=offset_ms), len(ticks)
 
     def _slice(self, states: Sequence[FeedState], start: int, end: int, now_msc: int) -> int:
+        shown = [(state, self._shown(state, start, end)) for state in states]
+        doubtful = [(state, rows) for state, rows in shown if rows is not None]
+        if not doubtful:
+            return 0
         captured = queries.captured_between(
             source_id=self.target.source_id,
             from_msc=max(start * 1000 - self.target.offset_ms, self.target.epoch.starts_msc),
             to_msc=end * 1000 - self.target.offset_ms,
         )
-        found = [self._compare(state, start, end, captured) for state in states]
+        found = [self._compare(state, rows, start, end, captured) for state, rows in doubtful]
         pieces = [(piece, gone) for piece, gone in found if piece is not None]
         saved = self.save([piece for piece, _ in pieces], now_msc=now_msc)
         for piece, gone in pieces:
             piece.state.tail.remember(piece.ticks)
+            piece.state.minutes.add(piece.ticks)
             # Only now: a report that rolled back has to be made again.
             self.told_gone.setdefault(piece.state.feed_id, set()).update(gone)
         return saved
 
-    def _compare(
-        self, state: FeedState, start: int, end: int, captured: dict[int, queries.Captured]
-    ) -> tuple[Piece | None, set[bytes]]:
-        """Compare one feed's slice, up to where its tail begins; None where there is nothing to tell.
+    def _shown(self, state: FeedState, start: int, end: int) -> Ticks | None:
+        """Read one feed's slice, up to where its tail begins; None where it is empty or known to be captured.
 
         :raises reading.ReadFailed: if the terminal cannot be read
         """
-        end = min(end, state.tail.first_second)
-        start = max(start, state.begins_msc // 1000)
+        start, end = self._bounds(state, start, end)
         if end <= start:
-            return None, set()
+            return None
         shown = reading.read_range(self.terminal, state.symbol, from_second=start, to_second=end)
         shown = shown[shown["time_msc"] >= state.begins_msc]
+        return None if state.minutes.is_all(shown, start_msc=start * 1000, end_msc=end * 1000) else shown
+
+    def _bounds(self, state: FeedState, start: int, end: int) -> tuple[int, int]:
+        return max(start, state.begins_msc // 1000), min(end, state.tail.first_second)
+
+    def _compare(
+        self, state: FeedState, shown: Ticks, start: int, end: int, captured: dict[int, queries.Captured]
+    ) -> tuple[Piece | None, set[bytes]]:
+        """Compare one feed's slice with what was captured; None where there is nothing to tell."""
+        start, end = self._bounds(state, start, end)
         known = captured[state.feed_id].ticks if state.feed_id in captured else tick_arrays.empty()
         known = known[(known["time_msc"] >= start * 1000) & (known["time_msc"] < end * 1000)]
         result = comparing.compare(known, shown)

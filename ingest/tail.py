@@ -12,6 +12,7 @@ from tickhub.core import ticks as tick_arrays
 from tickhub.core.ticks import Int64s, Mask, Ticks
 
 CONTEXT_TICKS = 64
+_NONE = tick_arrays.empty()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,16 +78,18 @@ class Tail:
             new, seq, newly_gone, rows[order], np.ascontiguousarray(rows["time_msc"][order]), marks[order], start
         )
 
-    def advance(self, reading: Reading, *, keep_from_msc: int) -> None:
-        """Take over a reading after its batch has committed; rows older than ``keep_from_msc`` are let go."""
+    def advance(self, reading: Reading, *, keep_from_msc: int) -> Ticks:
+        """Take over a reading after its batch has committed; return the rows let go, older than ``keep_from_msc``."""
         cut = int(self.times[: reading.start].searchsorted(keep_from_msc))
         late_cut = int(reading.times.searchsorted(keep_from_msc))
         kept = slice(cut, reading.start)
+        let_go = tick_arrays.join([self.rows[:cut], reading.rows[:late_cut]]) if cut or late_cut else _NONE
         self.rows = tick_arrays.join([self.rows[kept], reading.rows[late_cut:]])
         self.times = np.concatenate([self.times[kept], reading.times[late_cut:]])
         self.is_gone = np.concatenate([self.is_gone[kept], reading.is_gone[late_cut:]])
         self.complete_from_msc = max(self.complete_from_msc, keep_from_msc)
         self.remember(reading.new)
+        return let_go
 
     def remember(self, new: Ticks) -> None:
         """Add newly captured rows to the context."""

@@ -28,13 +28,12 @@ class Observation:
 def observe(batch: Batch, *, flags: FlagArray) -> list[Observation]:
     """Return one observation for each flag of each feed (informational ones aside), and the poll's own facts."""
     found: list[Observation] = []
+    # A collision is told with both of its rows by the stage that met it.
+    flags = flags & ~int(INFORMATIONAL | Flag.COLLISION)
     is_flagged = flags.any()
     for part, place, _ in batch.slices():
         of_part = flags[place]
         for name, count in flag_names.counts(of_part).items() if is_flagged else ():
-            # A collision is told with both of its rows by the stage that met it.
-            if Flag[name] & (INFORMATIONAL | Flag.COLLISION):
-                continue
             first = place.start + int((of_part & Flag[name] != 0).argmax())
             tick = batch.ticks[first]
             key = {"time_msc": int(tick["time_msc"]), "seq": int(batch.seq[first])}

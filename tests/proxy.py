@@ -49,6 +49,11 @@ class FaultProxy:
         """Pass on again, beginning with what came meanwhile."""
         self._is_deaf.clear()
 
+    @property
+    def has_connections(self) -> bool:
+        """Return whether anybody is connected."""
+        return bool(self._pairs)
+
     def cut(self) -> None:
         """End every connection at once, on both sides."""
         for side in list(self._pairs):

@@ -18,7 +18,9 @@ _SERVERS = pytest.StashKey[Servers]()
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     """Start them before pytest-django loads the settings, which hold their addresses."""
     options = early_config.known_args_namespace
-    if options.help or options.version or len(given_urls()) == 2:
+    # With -n each process that runs tests has servers of its own; the one that hands tests out needs none.
+    hands_out = bool(getattr(options, "numprocesses", None)) and "PYTEST_XDIST_WORKER" not in os.environ
+    if options.help or options.version or hands_out or len(given_urls()) == 2:
         return
     servers = Servers(DataFolder(tempfile.mkdtemp(prefix="tickhub-tests-")), command="pytest")
     # pytest_unconfigure is not called where the session ends on a usage error.

@@ -235,13 +235,14 @@ def backfill_now(source_name: str) -> int:
     """
     row = Source.objects.get(name=source_name)
     held = leases.acquire(source_id=row.pk, holder=_holder(), ttl_ms=settings.LEASE_TTL_MS)
-    source, registered = prepare(specs.parse(row.spec), origin_msc=None)
-    poller = _poller(source, registered.target(_first_place(registered)), held, publish=None)
-    poller.load()
-    poller.utc_msc = source.begin_poll()
-    captured = Backfiller(poller).run()
-    leases.release(held)
-    return captured
+    try:
+        source, registered = prepare(specs.parse(row.spec), origin_msc=None)
+        poller = _poller(source, registered.target(_first_place(registered)), held, publish=None)
+        poller.load()
+        poller.utc_msc = source.begin_poll()
+        return Backfiller(poller).run()
+    finally:
+        leases.release(held)
 
 
 def _holder() -> str:

@@ -6,6 +6,7 @@ multiset, so that ``lost`` and ``stored_twice`` are exact.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,9 +14,11 @@ import numpy as np
 import numpy.typing as npt
 from django.db import connection, transaction
 
-from ingest import comparing, cursors, epochview, inbox, queries, reading
+from ingest import comparing, cursors, epochview, inbox, queries, reading, rereads
+from ingest.rereads import AgentHistory, NoAgent
 from ingest.sources import opening
 from ingest.sources import spec as specs
+from ingest.sources.spec import AgentSpec
 from ingest.sources.terminal import OpenSource, Readable
 from ingest.target import Target
 from quality import queries as quality_queries
@@ -127,10 +130,12 @@ def _snapshot(source: Source, feeds: list[Feed]) -> _Snapshot:
 
 
 def _source(source: Source, feeds: list[Feed], scope: Scope, report: Report) -> None:
+    if source.scheme == AgentSpec.scheme:
+        _settle(source, scope)
     # The moment is fixed first: what the source shows of it, it goes on showing.
     snapshot = _snapshot(source, feeds)
     reached_msc = max(snapshot.cursors.values(), default=None)
-    opened = _open(source, reached_msc, report)
+    opened = _open(source, reached_msc, scope, report)
     shown = None if opened is None or reached_msc is None else _Shown(source, feeds, opened, reached_msc)
     report.flagged += snapshot.flagged
     for feed in feeds:
@@ -144,13 +149,29 @@ def _source(source: Source, feeds: list[Feed], scope: Scope, report: Report) -> 
         _Check(source, feed, own, shown, snapshot, period, scope, report).run()
 
 
-def _open(source: Source, reached_msc: int | None, report: Report) -> OpenSource | None:
+def _agent(source: Source, scope: Scope) -> AgentHistory:
+    """Return what an agent's source can be asked through."""
+    if scope.deadline_s is None:
+        return AgentHistory(source)
+    return AgentHistory(source, patience_s=max(scope.deadline_s - clock.monotonic_s(), 0.1))
+
+
+def _settle(source: Source, scope: Scope) -> None:
+    """Let an agent's late ticks be captured first; one that cannot be asked shows so later on."""
+    with suppress(NoAgent, reading.ReadFailed):
+        _agent(source, scope).settle()
+
+
+def _open(source: Source, reached_msc: int | None, scope: Scope, report: Report) -> OpenSource | AgentHistory | None:
     """Open a source for re-reading as of its newest tick captured: what playback has not shown yet is not missing.
 
     None, with its reason in the report, where that cannot be done here.
     """
     try:
         corrections.refuse_unfinished(source_name=source.name)
+        if source.scheme == AgentSpec.scheme:
+            rereads.check_connected(source)
+            return _agent(source, scope)
         opened = opening.open_for_rereading(specs.parse(source.spec), reached_msc=reached_msc)
     except UsageError as error:
         report.unavailable.append(f"{source.name}: {error}")
@@ -200,7 +221,7 @@ class _Check:
             return
         try:
             self._check_source(kept, self.shown)
-        except (reading.ReadFailed, PermanentError) as error:
+        except (reading.ReadFailed, NoAgent, PermanentError) as error:
             self._give_up(str(error))
 
     def _give_up(self, reason: str) -> None:
@@ -294,9 +315,10 @@ class _Check:
 class _Shown:
     """What a source shows, in UTC: each epoch of its clock as capture is shown it."""
 
-    def __init__(self, source: Source, feeds: list[Feed], opened: OpenSource, reached_msc: int) -> None:
+    def __init__(self, source: Source, feeds: list[Feed], opened: OpenSource | AgentHistory, reached_msc: int) -> None:
         self._epochs = reference.epochs(source_id=source.pk)
         self._source = source
+        self._by_symbol = {feed.symbol: feed for feed in feeds}
         self._feeds = {feed.symbol: (feed.pk, feed.begins_msc) for feed in feeds}
         self._opened = opened
         self._reached_msc = reached_msc
@@ -305,6 +327,8 @@ class _Shown:
     def hours(self, symbol: str, start: int, end: int) -> Hours:
         """Return the digest of each UTC hour of ``[start, end)``, read day by day."""
         found: Hours = {}
+        if isinstance(self._opened, AgentHistory):
+            return self._opened.hours(self._feed(symbol), start, end) if start < end else found
         while start < end:
             stop = min((start // DAY_MS + 1) * DAY_MS, end)
             ticks = self.between(symbol, start, stop)
@@ -314,6 +338,9 @@ class _Shown:
 
     def between(self, symbol: str, start: int, end: int) -> Ticks:
         """Return the ticks of ``[start, end)``, each epoch's in order."""
+        if isinstance(self._opened, AgentHistory):
+            # An agent's clock has one offset.
+            return tick_arrays.shift(self._opened.rows(self._feed(symbol), start, end), -self._epochs.rows[0].offset_ms)
         pieces = [tick_arrays.empty()]
         for place, low, high in self._shares(start, end):
             offset_ms = self._epochs.rows[place].offset_ms
@@ -336,7 +363,12 @@ class _Shown:
                 shares.append((place, low, high))
         return shares
 
+    def _feed(self, symbol: str) -> Feed:
+        return self._by_symbol[symbol]
+
     def _view(self, place: int) -> Readable:
+        if isinstance(self._opened, AgentHistory):
+            raise TypeError("an agent's terminal is asked, not viewed")
         if place not in self._views:
             target = Target(self._source.pk, self._source.name, self._epochs, place, self._feeds)
             self._views[place] = epochview.of(

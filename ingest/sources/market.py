@@ -129,10 +129,10 @@ class Market:
         if end - first == 1:
             ticks = self.ticks_of_second(first)
         elif end - first <= _KEPT_STRETCH_S:
-            ticks = np.concatenate([self.ticks_of_second(second) for second in range(first, end)])
+            ticks = tick_arrays.join([self.ticks_of_second(second) for second in range(first, end)])
         else:
             step = self.seconds_for(_BLOCK_TICKS)
-            ticks = np.concatenate([self._generate(s, min(step, end - s)) for s in range(first, end, step)])
+            ticks = tick_arrays.join([self._generate(s, min(step, end - s)) for s in range(first, end, step)])
         low, high = np.searchsorted(ticks["time_msc"], [from_msc, to_msc], side="left")
         return tick_arrays.freeze(ticks[low:high])
 

@@ -126,7 +126,7 @@ def open_source(spec: SourceSpec, *, playback: Playback, host_now_msc: Callable[
         return _open_sim(spec, host_now_msc, fault_file=faults.of_environment())
     if isinstance(spec, Mt5Spec):
         return mt5.open_source(spec, host_now_msc=host_now_msc)
-    raise UsageError(f"source {spec.text}: agents are not supported yet")
+    raise UsageError(f"source {spec.text}: its ticks come from an agent through the bridge, it has no poller")
 
 
 def open_for_rereading(
@@ -216,9 +216,10 @@ def _tapes(listings: dict[str, Listing]) -> list[RecordingTape]:
 
 def _listings(spec: PlayedSpec) -> tuple[dict[str, Listing], list[str]]:
     """Load what is played, and say what of it is left out."""
+    epochs = _epochs(spec)
     if isinstance(spec, ProviderSpec):
         found, notes = providers.load(spec)
-        return {loaded.symbol: Listing(RecordingTape(loaded.ticks), digits) for loaded, digits in found}, notes
+        return {loaded.symbol: Listing(RecordingTape(loaded.ticks, epochs), digits) for loaded, digits in found}, notes
     skipped: list[str] = []
     if spec.path.is_dir():
         if spec.symbol is not None:
@@ -226,7 +227,6 @@ def _listings(spec: PlayedSpec) -> tuple[dict[str, Listing], list[str]]:
         recordings, skipped = recording.load_folder(spec.path)
     else:
         recordings = [recording.load(spec.path, spec.symbol)]
-    epochs = _epochs(spec)
     listings = {
         loaded.symbol: Listing(
             RecordingTape(loaded.ticks, epochs), recording.digits(loaded.ticks), recording.is_quoted(loaded.ticks)

@@ -112,12 +112,14 @@ class GeneratedTape:
             found += len(pieces[-1])
             if found >= count:
                 break
-        return np.concatenate(pieces) if pieces else tick_arrays.empty().copy()
+        # A terminal's array owns its data.
+        return tick_arrays.join(pieces).copy()
 
     def between(self, from_msc: int, to_msc: int, now_msc: int) -> Ticks:
         """See :meth:`Tape.between`."""
         pieces = list(self._pieces(from_msc, to_msc + 1, now_msc, wanted=None))
-        return np.concatenate(pieces) if pieces else tick_arrays.empty().copy()
+        # A terminal's array owns its data.
+        return tick_arrays.join(pieces).copy()
 
     def latest(self, now_msc: int) -> Ticks:
         """See :meth:`Tape.latest`."""
@@ -151,7 +153,7 @@ class GeneratedTape:
         ]
         if len(passes) == 1:
             return passes[0].copy()
-        rows = np.concatenate(passes) if passes else tick_arrays.empty()
+        rows = tick_arrays.join(passes)
         return rows[np.argsort(rows["time_msc"], kind="stable")]
 
     def _stretches(self, from_msc: int, to_msc: int) -> Iterator[tuple[int, int, list[int]]]:

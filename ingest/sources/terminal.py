@@ -9,6 +9,7 @@ from ingest.sources.breaker import Circuit
 from tickhub.core.symbols import SymbolFacts
 from tickhub.core.ticks import Ticks
 from tickhub.core.zones import ClockRule
+from tickhub.reference import codes
 
 
 class Link(StrEnum):
@@ -162,7 +163,7 @@ class PlainSource:
 
     def instrument(self, symbol: str) -> Mapped:
         """See :meth:`OpenSource.instrument`."""
-        return Mapped(symbol, SAME)
+        return Mapped(codes.canonical(symbol), SAME)
 
 
 # The default rule: nothing is guessed of a suffix.

@@ -93,15 +93,17 @@ class System:
         self.seen: set[int] = set()
         self.port = 0
         self.process: subprocess.Popen[bytes] | None = None
+        self.bridge_port = 0
 
-    def start(self, *specs: str) -> None:
-        """Start it on sources, until they are played."""
-        self.port = _free_port()
+    def start(self, *specs: str, options: tuple[str, ...] = ("--until-drained",)) -> None:
+        """Start it on sources, until they are played unless other options are given."""
+        self.port, self.bridge_port = _free_port(), _free_port()
         arguments = ["up", f"--data-dir={self.data}", f"--http=127.0.0.1:{self.port}"]
         arguments += [argument for spec in specs for argument in ("--source", spec)]
+        arguments += [f"--bridge=127.0.0.1:{self.bridge_port}", *options]
         with self.out.open("wb") as out, self.err.open("wb") as err:
             self.process = subprocess.Popen(
-                [sys.executable, MANAGE, *arguments, "--until-drained", "--json"],
+                [sys.executable, MANAGE, *arguments, "--json"],
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=out,

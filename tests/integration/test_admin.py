@@ -5,6 +5,8 @@ from django.contrib import admin
 from django.contrib.auth import get_user_model
 from django.test import Client
 
+from ingest import backfill
+from ingest.bridge import tokens
 from ingest.connections import ConnectionLog
 from ingest.models import Batch
 from ingest.sources.terminal import Health
@@ -38,6 +40,8 @@ def capture_something() -> None:
     log.write()
     correction = ClockCorrection(source=Source.objects.get(), epochs_before=[], epochs_after=[], made=[], days=[])
     correction.save()
+    backfill.request(feed_id=rig.feeds["EURUSD"].pk, from_msc=0, to_msc=1, reason="a test")
+    tokens.issue(source_id=rig.poller.target.source_id)
     running.drain()
     running.keep()
 

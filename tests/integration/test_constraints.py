@@ -7,7 +7,7 @@ import pytest
 from django.apps import apps
 from django.db import IntegrityError, transaction
 
-from ingest.models import Batch, ConnectionMinute, Cursor, Lease
+from ingest.models import AgentToken, Backfill, Batch, ConnectionMinute, Cursor, Lease, Reread
 from quality.models import Incident, QuarantinedTick
 from storage.models import Partition
 from tests.builders import NOON_MSC
@@ -77,6 +77,10 @@ def cursor(rig: Rig) -> None:
     Cursor.objects.create(feed=rig.feeds["EURUSD"], epoch_id=1, last_msc=0, taken=-1, last_batch_id=1)
 
 
+def period(rig: Rig) -> None:
+    Backfill.objects.create(feed=rig.feeds["EURUSD"], from_msc=5, to_msc=5, reason="none")
+
+
 def minute(rig: Rig, *, polls_ok: int = 0) -> None:
     ConnectionMinute.objects.create(
         source_id=rig.poller.target.source_id, minute_at=_NOW, polls_ok=polls_ok, link="CONNECTED", circuit="CLOSED"
@@ -86,6 +90,15 @@ def minute(rig: Rig, *, polls_ok: int = 0) -> None:
 def feed(rig: Rig) -> None:
     known = rig.feeds["EURUSD"]
     Feed.objects.create(source=known.source, instrument=known.instrument, symbol="EURUSD", begins_msc=0)
+
+
+def token(rig: Rig, sha256: str = 64 * "a") -> None:
+    AgentToken.objects.create(source=rig.feeds["EURUSD"].source, sha256=sha256)
+
+
+def reread(rig: Rig, kind: str, **other: None) -> None:
+    known = rig.feeds["EURUSD"]
+    Reread.objects.create(**({"source": known.source, "feed": known, "kind": kind} | other))
 
 
 # Each row breaks one constraint and no other.
@@ -102,12 +115,16 @@ BREAKS: list[tuple[str, Callable[[Rig], object]]] = [
     ("batch_ticks_within_bounds", lambda rig: batch(rig, tick_count=-1)),
     ("batch_ticks_within_bounds", lambda rig: batch(rig, tick_count=65_537)),
     ("cursor_taken_not_negative", cursor),
+    ("backfill_period_not_empty", period),
     ("connection_minute_once_per_source", lambda rig: twice(minute, rig)),
     ("connection_polls_ok_are_polls", lambda rig: minute(rig, polls_ok=1)),
     ("correction_days_done_not_negative", lambda rig: correction(rig, days_done=-1)),
     ("correction_running_once_per_source", lambda rig: twice(correction, rig)),
     ("correction_state_is_known", lambda rig: correction(rig, state="GONE")),
     ("incident_severity_is_known", lambda rig: incident(rig, severity="BAD")),
+    ("agent_token_is_sha256", lambda rig: token(rig, "the token itself")),
+    ("reread_kind_known", lambda rig: reread(rig, "GUESS")),
+    ("reread_of_a_feed", lambda rig: reread(rig, "HOURS", feed=None)),
     ("incident_open_once_per_cause", lambda rig: twice(incident, rig)),
     ("incident_state_is_known", lambda rig: incident(rig, state="GONE")),
     ("quarantined_once_per_batch_position", lambda rig: twice(held, rig)),
@@ -137,6 +154,7 @@ def test_no_constraint_is_without_its_test() -> None:
     [
         ("reference_instrument_code", lambda rig: Instrument.objects.create(code="EURUSD", digits=5)),
         ("reference_source_name", lambda rig: Source.objects.create(name="hand", spec="", scheme="sim")),
+        ("ingest_agenttoken_sha256", lambda rig: twice(token, rig)),
         ("ingest_lease_pkey", lambda rig: Lease.objects.create(source=rig.feeds["EURUSD"].source, expires_at=_NOW)),
         ("storage_partition_table_name", lambda rig: twice(partition, rig)),
     ],

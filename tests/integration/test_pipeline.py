@@ -87,9 +87,9 @@ def test_ticks_that_cannot_be_are_held_with_bytes_and_reasons_and_the_others_are
     assert quotes(stored(rig)) == [(0, 1.1, 1.2), (4, 1.1, 1.3)]
     held = QuarantinedTick.objects.order_by("position")
     assert [(row.position, flags.names(row.quality)) for row in held] == [
-        (1, ["NOT_FINITE"]),
-        (2, ["NEGATIVE"]),
-        (3, ["NOT_FINITE"]),
+        (1, ("NOT_FINITE",)),
+        (2, ("NEGATIVE",)),
+        (3, ("NOT_FINITE",)),
     ]
     assert b"".join(bytes(row.record) for row in held) == shown[1:4].tobytes()
     assert causes() == {"NOT_FINITE": 2, "NEGATIVE": 1}
@@ -152,7 +152,7 @@ def test_a_key_that_holds_other_values_is_a_collision_told_with_both_rows_and_st
     found = stored(rig)
     assert quotes(found) == [(0, 7.7, 1.2), (0, 1.1, 1.2), (5, 1.1, 1.3)]
     assert found.seq.tolist() == [0, 1, 0]
-    assert [flags.names(int(quality)) for quality in found.quality] == [[], ["COLLISION"], []]
+    assert [flags.names(int(quality)) for quality in found.quality] == [(), ("COLLISION",), ()]
     finding = Finding.objects.get(cause="COLLISION")
     assert finding.evidence == {
         "first": {"time_msc": NOON_MSC, "seq": 0},
@@ -280,8 +280,8 @@ def test_rows_that_the_table_refuses_are_held_alone() -> None:
     held = QuarantinedTick.objects.order_by("time_msc")
     assert (Batch.objects.get().status, len(stored(rig).ticks)) == ("STORED", 98)
     assert [(row.time_msc - NOON_MSC, flags.names(row.quality)) for row in held] == [
-        (17, ["UNSTORABLE"]),
-        (80, ["UNSTORABLE"]),
+        (17, ("UNSTORABLE",)),
+        (80, ("UNSTORABLE",)),
     ]
     assert_ledger_is_clean()
 
@@ -362,7 +362,7 @@ def test_values_that_no_column_holds_are_held() -> None:
 
     assert len(stored(rig).ticks) == 1
     rows = QuarantinedTick.objects.order_by("position")
-    assert [flags.names(row.quality) for row in rows] == [["UNSTORABLE"]] * 3
+    assert [flags.names(row.quality) for row in rows] == [("UNSTORABLE",)] * 3
     assert b"".join(bytes(row.record) for row in rows) == shown[1:].tobytes()
 
 

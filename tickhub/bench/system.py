@@ -114,6 +114,7 @@ def system(spec: str, *, for_s: float | None = None, until_drained: bool = False
     plan = Plan(
         sources=(spec,),
         http=("127.0.0.1", 0),
+        bridge=None,
         workers=settings.WORKERS,
         logs=folder / "logs",
         environment=scratch.environment() | {"PROMETHEUS_MULTIPROC_DIR": str(folder / "metrics")},

@@ -1,6 +1,7 @@
 """Quality flags: one bit for each defect that a tick can have. Stored codes: never renumber one."""
 
 import enum
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -37,7 +38,8 @@ OF_THE_POLL = Flag.LATE | Flag.FUTURE | Flag.AMBIGUOUS_TIME | Flag.NO_SUCH_TIME
 FlagArray = npt.NDArray[np.int32]
 
 
-def names(value: int) -> list[str]:
+@lru_cache(maxsize=1024)
+def names(value: int) -> tuple[str, ...]:
     """Return the names of the set bits in bit order.
 
     :raises ValueError: if a bit has no name
@@ -46,7 +48,7 @@ def names(value: int) -> list[str]:
     if unknown:
         msg = f"quality flags {value:#x}: bits {unknown:#x} have no name"
         raise ValueError(msg)
-    return [flag.name for flag in Flag if value & flag and flag.name]
+    return tuple(flag.name for flag in Flag if value & flag and flag.name)
 
 
 def counts(flags: FlagArray) -> dict[str, int]:

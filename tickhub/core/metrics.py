@@ -27,6 +27,9 @@ SOURCE_STABILITY = Gauge(
     ["source"],
     multiprocess_mode="mostrecent",
 )
+AGENT_FRAMES = Counter("tickhub_agent_frames_total", "Frames of agents, by the bridge's answer.", ["source", "answer"])
+AGENT_CLOSES = Counter("tickhub_agent_closes_total", "Connections that the bridge ended, by close code.", ["code"])
+AGENTS = Gauge("tickhub_agents_connected", "Agents whose source this bridge captures.", multiprocess_mode="livesum")
 PUBLISH_FAILURES = Counter("tickhub_publish_failures_total", "Batch ids that could not be published at once.")
 PUBLISH_SKIPPED = Counter("tickhub_publish_skipped_total", "Batch ids left to the sweeper: the queue was long.")
 SWEPT_BATCHES = Counter("tickhub_swept_batches_total", "Waiting batches published again by the sweeper.")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ingest import queries
 from ingest.sources import spec as specs
-from ingest.sources.spec import ProviderSpec, SimSpec
+from ingest.sources.spec import AgentSpec, ProviderSpec, SimSpec
 from tickhub.core import clock, zones
 from tickhub.core.clock import DAY_MS, HOUR_MS
 from tickhub.core.errors import UsageError
@@ -60,6 +60,11 @@ def rule_of(request: Request, source: Source) -> ClockRule:
             raise UsageError(msg)
     if source.scheme in {SimSpec.scheme, *(kind.scheme for kind in ProviderSpec.__subclasses__())}:
         msg = f"source {source.name}: the clock of {source.scheme}: is what its SPEC says, there is nothing to correct"
+        raise UsageError(msg)
+    if source.scheme == AgentSpec.scheme and (rule.zone, request.from_msc, request.to_msc) != (None, None, None):
+        msg = (
+            f"source {source.name}: an agent's clock has one offset from UTC, always; correct it as a whole to another"
+        )
         raise UsageError(msg)
     return rule
 

@@ -104,6 +104,11 @@ def begin_earlier(*, feed_id: int, from_msc: int, to_msc: int) -> None:
     Feed.objects.filter(pk=feed_id, begins_msc__gt=from_msc, begins_msc__lte=to_msc).update(begins_msc=from_msc)
 
 
+def describe_agent(*, source: Source, server_name: str, is_replay: bool) -> None:
+    """Record what an agent says of its terminal."""
+    Source.objects.filter(pk=source.pk).update(server_name=server_name, is_replay=is_replay)
+
+
 def set_playback(*, source: Source, origin_msc: int, start_msc: int) -> None:
     """Record where playback began, once: a restart continues from the same origin.
 

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from django.db import connection
+from django.db.models import Q
 
+from ingest.sources.spec import AgentSpec
 from tickhub.core import clock
 from tickhub.reference.models import Source
 
@@ -98,7 +100,9 @@ class Live:
             window_s, first = self._window(newest)
             cursor.execute(_RECENT, {"after": first})
             recent = {row[0]: row[1:] for row in cursor.fetchall()}
-        sources = Source.objects.filter(name__in=self.names).order_by("name").values_list("pk", "name")
+        # Agents come and go: those whose source is not named in this run are shown too.
+        shown = Q(name__in=self.names) | Q(scheme=AgentSpec.scheme)
+        sources = Source.objects.filter(shown).order_by("name").values_list("pk", "name")
         return Figures(tuple(self._source(pk, name, unsettled, recent, window_s) for pk, name in sources))
 
     def _window(self, newest: int) -> tuple[float, int]:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from tickhub.supervisor.children import Child
 
+# The child that speaks with agents.
+BRIDGE = "bridge"
 MANAGE = str(Path(__file__).resolve().parents[2] / "manage.py")
 
 # glibc gives arrays of a batch's size back to the kernel at once and faults every page in again; kept, the workers
@@ -20,6 +22,8 @@ class Plan:
 
     sources: tuple[str, ...]
     http: tuple[str, int]
+    # None where no agent is to connect.
+    bridge: tuple[str, int] | None
     workers: int
     logs: Path
     environment: dict[str, str]
@@ -31,6 +35,8 @@ class Plan:
 def children(plan: Plan) -> tuple[list[Child], list[Child]]:
     """Return the services in their order of start, and the pollers."""
     services = [_worker(plan), _beat(plan), _web(plan)]
+    if plan.bridge is not None:
+        services.append(_bridge(plan, *plan.bridge))
     return services, [poller(plan, index) for index in range(len(plan.sources))]
 
 
@@ -67,6 +73,11 @@ def _web(plan: Plan) -> Child:
     host, port = plan.http
     argv = [sys.executable, "-m", "uvicorn", "tickhub.asgi:application", "--host", host, "--port", str(port)]
     return _child(plan, "web", [*argv, "--no-access-log", "--log-level", "warning", "--lifespan", "off"])
+
+
+def _bridge(plan: Plan, host: str, port: int) -> Child:
+    at = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return _child(plan, BRIDGE, [sys.executable, MANAGE, "bridge", "--listen", at])
 
 
 def poller(plan: Plan, index: int) -> Child:

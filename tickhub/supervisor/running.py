@@ -2,7 +2,6 @@
 
 import shutil
 import signal
-import socket
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,16 +12,17 @@ from django.db import DatabaseError, connection
 
 from ingest.sources import opening
 from ingest.sources import spec as specs
-from ingest.sources.spec import PlayedSpec
+from ingest.sources.spec import AgentSpec, PlayedSpec
 from quality import incidents
-from tickhub import checks, overflow, reconcile, stops
+from tickhub import addresses, checks, overflow, reconcile, stops
 from tickhub.core import clock
 from tickhub.core.errors import UsageError
 from tickhub.embedded.servers import Servers
 from tickhub.reconcile import Report, Scope
+from tickhub.reference.models import Source
 from tickhub.supervisor import access, figures
 from tickhub.supervisor.console import Progress
-from tickhub.supervisor.plan import Plan
+from tickhub.supervisor.plan import BRIDGE, Plan
 from tickhub.supervisor.supervisor import Supervisor
 
 # After Ctrl-C: how long sources are read again before the rest is reported as not compared.
@@ -37,6 +37,7 @@ class Request:
 
     sources: tuple[str, ...]
     http: str
+    bridge: str
     for_s: float | None
     until_drained: bool
 
@@ -49,15 +50,17 @@ def run(
     :raises UsageError: if a source, an address or the database cannot be used
     """
     names = _check_sources(request, progress)
-    http = _address(request.http)
+    http, bridge = addresses.read("--http", request.http), addresses.read("--bridge", request.bridge)
     # The servers make the data folder, but those of the environment do not.
     logs.mkdir(parents=True, exist_ok=True)
     _prepare_database(logs.parent)
+    _check_agents(request)
     after_batch = figures.newest_batch()
     supervisor = Supervisor(
         plan=Plan(
-            sources=request.sources,
+            sources=tuple(text for text in request.sources if not isinstance(specs.parse(text), AgentSpec)),
             http=http,
+            bridge=bridge,
             workers=settings.WORKERS,
             logs=logs,
             environment=access.environment(logs.parent) | _metrics(logs.parent),
@@ -78,8 +81,8 @@ def run(
         if len(supervisor.refused) == len(request.sources):
             raise UsageError("; ".join(supervisor.refused))
         supervisor.end(drain=not is_asked)
-        # Nothing moves any more while it is reconciled.
-        supervisor.stop()
+        # Nothing moves any more while it is reconciled; the bridge only asks its agents what they show.
+        supervisor.stop(besides=BRIDGE)
         while incidents.keep():
             pass
         deadline_s = clock.monotonic_s() + _RECONCILE_S if is_asked else None
@@ -108,28 +111,23 @@ def _check_sources(request: Request, progress: Progress) -> list[str]:
     return names
 
 
+def _check_agents(request: Request) -> None:
+    """Refuse an agent's source that has no token yet, and waiting for the end of what has none."""
+    agents = [spec for text in request.sources if isinstance(spec := specs.parse(text), AgentSpec)]
+    for spec in agents:
+        if not Source.objects.filter(name=spec.identity, scheme=spec.scheme).exists():
+            msg = f"source {spec.text}: is not known; make it and its token: agent_token --source NAME --clock CLOCK"
+            raise UsageError(msg)
+    if request.until_drained and len(agents) == len(request.sources):
+        raise UsageError("--until-drained: what agents send has no end")
+
+
 def _metrics(folder: Path) -> dict[str, str]:
     """Give the children one folder for their metrics, so that /metrics shows all processes; a new run starts at 0."""
     path = folder / "metrics"
     shutil.rmtree(path, ignore_errors=True)
     path.mkdir()
     return {"PROMETHEUS_MULTIPROC_DIR": str(path)}
-
-
-def _address(text: str) -> tuple[str, int]:
-    host, _, port = text.rpartition(":")
-    if not host or not port.isdigit() or not 0 < int(port) < 65_536:
-        msg = f"--http {text}: expected HOST:PORT"
-        raise UsageError(msg)
-    family = socket.AF_INET6 if ":" in host.strip("[]") else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host.strip("[]"), int(port)))
-        except OSError as error:
-            msg = f"--http {text}: {error.strerror}; choose another address"
-            raise UsageError(msg) from error
-    return host.strip("[]"), int(port)
 
 
 def _prepare_database(folder: Path) -> None:
@@ -156,8 +154,12 @@ def _catch_signals(supervisor: Supervisor) -> list[int]:
 def _watch(supervisor: Supervisor, progress: Progress, live: figures.Live, stop: list[int]) -> bool:
     """Watch until the sources end or a signal comes; return whether it was a signal."""
     shown_s = watched_s = 0.0
+    begun_s = clock.monotonic_s()
     while not stop:
         if supervisor.watch():
+            return False
+        for_s = supervisor.plan.for_s
+        if not supervisor.pollers and for_s is not None and clock.monotonic_s() - begun_s >= for_s:
             return False
         if clock.monotonic_s() - shown_s >= 1.0:
             shown_s = clock.monotonic_s()

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from django.db import DatabaseError, connection
 
 from ingest import queries
+from tickhub import agents
 from tickhub.core import clock
 from tickhub.embedded.servers import Servers
 from tickhub.supervisor import plan as plans
@@ -20,6 +21,8 @@ _FINAL_CODES = (2, 4)
 _RETIRED_S = 60.0
 # Ctrl-C and SIGTERM end everything within 10 s; these are the shares of settling, draining and the last children.
 _SETTLE_S, _DRAIN_S, _STOP_S = 4.0, 2.0, 2.0
+# How long the agents may take to compare the past where nobody is in a hurry.
+_AGENTS_S = 60.0
 
 
 @dataclass(slots=True)
@@ -100,7 +103,11 @@ class Supervisor:
         """Stop polling, let the pollers settle, and let the workers drain; without ``drain`` within a few seconds."""
         for child in self.pollers:
             child.signal(signal.SIGTERM)
+        for child in self._named(plans.BRIDGE):
+            # Takes no more frames and settles; agents hold what comes.
+            child.signal(signal.SIGUSR1)
         self._wait(lambda: not any(child.is_running() for child in self.pollers), None if drain else _SETTLE_S)
+        agents.settle_connected(patience_s=_AGENTS_S if drain else _SETTLE_S / 2, gives_up=lambda: self.is_hurried)
         self._wait(lambda: _waiting() == 0, None if drain else _DRAIN_S)
 
     def _wait(self, is_done: Callable[[], bool], seconds: float | None) -> None:
@@ -115,21 +122,26 @@ class Supervisor:
                 self._revive(child)
             clock.sleep(0.05)
 
-    def stop(self) -> None:
-        """End the children: pollers, beat, web, workers; what does not end in time is killed."""
-        beat, web = (
-            [c for c in self.services if c.name == "beat"],
-            [c for c in self.services if c.name == "web"],
+    def stop(self, *, besides: str = "") -> None:
+        """End the children: pollers, beat and web, workers, bridge; what does not end in time is killed."""
+        groups = (
+            self.pollers + self.retired,
+            self._named("beat", "web"),
+            self._named("worker"),
+            self._named(plans.BRIDGE),
         )
-        workers = [c for c in self.services if c.name == "worker"]
-        for group in (self.pollers + self.retired, beat + web, workers):
-            for child in group:
+        for group in groups:
+            ending = [child for child in group if child.name != besides]
+            for child in ending:
                 child.signal(signal.SIGTERM)
                 child.signal(signal.SIGCONT)
             deadline_s = clock.monotonic_s() + _STOP_S
-            for child in group:
+            for child in ending:
                 if not child.wait(deadline_s - clock.monotonic_s()):
                     child.kill()
+
+    def _named(self, *names: str) -> list[Child]:
+        return [child for child in self.services if child.name in names]
 
 
 def _waiting() -> int | None:

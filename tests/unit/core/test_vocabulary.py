@@ -40,7 +40,7 @@ def test_nan_equals_itself_when_records_are_compared() -> None:
 
 
 def test_flag_names_come_in_the_order_of_their_bits() -> None:
-    assert flags.names(int(Flag.LATE | Flag.NO_BID)) == ["NO_BID", "LATE"]
+    assert flags.names(int(Flag.LATE | Flag.NO_BID)) == ("NO_BID", "LATE")
 
 
 def test_a_bit_without_a_name_is_refused() -> None:

@@ -106,12 +106,12 @@ def test_a_secret_that_is_not_mounted_is_found(compose: Compose) -> None:
 def test_every_command_exists(compose: Compose) -> None:
     lines = own(compose)
 
-    assert sorted(lines) == ["beat", "migrate", "poller", "worker"]
+    assert sorted(lines) == ["beat", "bridge", "migrate", "poller", "worker"]
     assert [line for service in lines.values() for line in service if not is_known(line)] == []
 
 
 def test_an_unknown_command_is_found() -> None:
-    assert not is_known(["python", "manage.py", "bridge"])
+    assert not is_known(["python", "manage.py", "bridgee"])
     assert not is_known(["python", "-m", "celeryy"])
 
 
@@ -134,7 +134,7 @@ def test_no_service_runs_as_root(compose: Compose) -> None:
 def test_every_port_is_bound_to_loopback(compose: Compose) -> None:
     ports = {name: value["ports"] for name, value in compose["services"].items() if "ports" in value}
 
-    assert ports == {"web": ["127.0.0.1:8000:8000"]}
+    assert ports == {"web": ["127.0.0.1:8000:8000"], "bridge": ["127.0.0.1:8001:8001"]}
 
 
 def test_no_password_stands_in_the_environment(compose: Compose) -> None:

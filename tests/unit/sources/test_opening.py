@@ -214,7 +214,7 @@ def test_recording_is_reread_whole_or_as_far_as_it_was_shown(recording_file: Pat
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("agent:", "source agent:: agents are not supported yet"),
+        ("agent:", "source agent:: its ticks come from an agent through the bridge, it has no poller"),
         ("mt5:demo", "mt5:demo: the MetaTrader5 package exists for Windows only; run the poller there"),
         ("replay:/nowhere/EURUSD.npz", "recording /nowhere/EURUSD.npz: no such file"),
     ],

@@ -8,6 +8,7 @@ from django.core.management.base import CommandParser
 from ingest import backfill
 from ingest.leases import LeaseHeld
 from ingest.models import Backfill
+from ingest.sources.spec import AgentSpec
 from tickhub import capturing
 from tickhub.core import clock
 from tickhub.core.errors import UsageError
@@ -40,7 +41,12 @@ class Command(TickhubCommand):
         from_msc, to_msc = periods.period(options)
         request_id = backfill.request(feed_id=feed.pk, from_msc=from_msc, to_msc=to_msc, reason=options["reason"])
         try:
-            capturing.backfill_now(feed.source.name)
+            if feed.source.scheme == AgentSpec.scheme:
+                self.stderr.write(
+                    f"request {request_id} is fulfilled when the agent of {feed.source.name} is connected"
+                )
+            else:
+                capturing.backfill_now(feed.source.name)
         except LeaseHeld:
             self.stderr.write(f"{feed.source.name} is being polled; its poller fulfils request {request_id}")
         asked = self._wait(request_id, options["wait"])

@@ -18,8 +18,8 @@ from tickhub.supervisor.running import DEFAULT_SOURCE, Request
 class Command(TickhubCommand):
     help = (
         "Run the whole system on this machine: PostgreSQL and Valkey (unless DATABASE_URL / REDIS_URL are set), "
-        "web, worker, beat, and a poller for each source. Every end stops polling, settles the last hour, lets the "
-        "workers drain, and prints the reconciliation; exit code 1 if anything is lost, stored twice or failed."
+        "web, bridge, worker, beat, and a poller for each source. Every end stops polling, settles the last hour, lets "
+        "the workers drain, and prints the reconciliation; exit code 1 if anything is lost, stored twice or failed."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -31,6 +31,7 @@ class Command(TickhubCommand):
             help=f"repeatable; sim:?rate=…, replay:PATH?speed=max, dukascopy:PATH, … (default {DEFAULT_SOURCE})",
         )
         parser.add_argument("--http", default="127.0.0.1:8000", metavar="HOST:PORT", help="address of the web")
+        parser.add_argument("--bridge", default="127.0.0.1:8001", metavar="HOST:PORT", help="where agents connect")
         parser.add_argument(
             "--for", dest="for_s", type=float, metavar="SECONDS", help="end so long after the first poll"
         )
@@ -45,6 +46,7 @@ class Command(TickhubCommand):
         request = Request(
             sources=tuple(options["source"] or [DEFAULT_SOURCE]),
             http=options["http"],
+            bridge=options["bridge"],
             for_s=options["for_s"],
             until_drained=options["until_drained"],
         )

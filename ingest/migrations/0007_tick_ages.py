@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('ingest', '0005_connection_minute'),
+        ('ingest', '0006_agents_and_rereads'),
     ]
 
     operations = [

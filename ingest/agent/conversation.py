@@ -1,0 +1,195 @@
+"""One connection's conversation: says hello, polls and sends while the window has room, answers the bridge."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ingest.agent import answering
+from ingest.agent.forward import Reader
+from ingest.agent.link import BridgeUnavailable, Link
+from ingest.sources.terminal import OpenSource
+from ingest.wire import closing, limits
+from ingest.wire.closing import Closing
+from ingest.wire.messages import (
+    Answer,
+    Beat,
+    DigestRequest,
+    Done,
+    FromBridge,
+    Hello,
+    ReadRequest,
+    Settled,
+    Symbol,
+    Welcome,
+)
+from tickhub.core import clock
+from tickhub.core.errors import UsageError
+
+_PROGRAM = "tickhub"
+# A frame of so many ticks is followed by the next poll at once.
+_BUSY_TICKS = 8_192
+# How long the bridge may take to settle after the agent was told to stop.
+_SETTLE_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How to poll; times in seconds."""
+
+    interval_s: float
+    page_ticks: int
+    until_drained: bool
+    should_stop: Callable[[], bool]
+
+
+def offset_ms(source: OpenSource) -> int:
+    """Return the terminal's clock minus UTC, in which all times travel.
+
+    :raises UsageError: if the clock is switched twice a year
+    """
+    if source.clock.zone is not None:
+        raise UsageError(f"clock {source.clock.text}: an agent's clock has one offset from UTC, always; use `poll`")
+    return source.clock.shift_ms
+
+
+def hello(source: OpenSource, instance: str) -> Hello:
+    """Introduce a source. Raises as :func:`offset_ms`."""
+    shift_ms, now_msc = offset_ms(source), source.begin_poll()
+    return Hello(
+        protocol=limits.PROTOCOL,
+        instance=instance,
+        program=_PROGRAM,
+        server_name=source.server_name,
+        is_replay=source.is_replay,
+        offset_ms=shift_ms,
+        now_msc=now_msc + shift_ms,
+        symbols=tuple(
+            Symbol(
+                symbol, source.digits(symbol), source.is_quoted(symbol), source.begins_msc(symbol, now_msc) + shift_ms
+            )
+            for symbol in source.symbols
+        ),
+    )
+
+
+def welcome(link: Link, greeting: Hello) -> Welcome:
+    """Say hello and wait for the cursors.
+
+    :raises Closing: if the bridge refuses, or answers something else
+    :raises BridgeUnavailable: if the connection is gone, or no answer comes
+    """
+    link.send(greeting)
+    deadline_s = clock.monotonic_s() + limits.DEAD_S
+    while clock.monotonic_s() < deadline_s:
+        message = link.receive(deadline_s - clock.monotonic_s())
+        if isinstance(message, Welcome):
+            if len(message.cursors) != len(greeting.symbols):
+                raise Closing(closing.MALFORMED, "the bridge's welcome has another number of cursors")
+            return message
+    raise BridgeUnavailable("the bridge says no welcome")
+
+
+class Conversation:
+    """Sends what a source shows until told to stop."""
+
+    def __init__(self, link: Link, source: OpenSource, terms: Welcome, way: Way) -> None:
+        self._link = link
+        self._source = source
+        self._way = way
+        self._terms = terms
+        self._reader = Reader(
+            source.terminal,
+            source.symbols,
+            terms.cursors,
+            page_ticks=min(way.page_ticks, terms.frame_ticks),
+        )
+        self._unanswered = 0
+        self._is_refused = False
+        self._is_settled = False
+        self._now_msc = 0
+        self._poll_at_s = self._sent_s = self._heard_s = clock.monotonic_s()
+        self._is_idle = False
+
+    def run(self) -> None:
+        """Converse until the source is played or the agent is told to stop, then let the bridge settle.
+
+        :raises Closing: if the bridge closes with a reason
+        :raises BridgeUnavailable: if the connection is gone
+        """
+        while not self._way.should_stop():
+            if self._is_played:
+                break
+            self._poll_if_due()
+            self._listen()
+        self._finish()
+
+    @property
+    def _is_played(self) -> bool:
+        """Return whether a recording has been sent to its end, if the agent is to end with it."""
+        is_sent = self._is_idle and self._unanswered == 0 and not self._reader.has_errors
+        return self._way.until_drained and is_sent and self._source.is_exhausted()
+
+    def _terminal_msc(self) -> int:
+        return self._source.begin_poll() + offset_ms(self._source)
+
+    def _poll_if_due(self) -> None:
+        now_s = clock.monotonic_s()
+        if now_s < self._poll_at_s or self._unanswered >= self._terms.window or self._is_refused:
+            return
+        self._poll_at_s = now_s + self._way.interval_s
+        self._now_msc = self._terminal_msc()
+        frame = self._reader.frame(self._now_msc)
+        self._is_idle = frame is None
+        if frame is None:
+            return
+        self._link.send(frame)
+        self._sent_s = clock.monotonic_s()
+        self._unanswered += 1
+        if self._reader.is_behind or sum(len(part.ticks) for part in frame.parts) >= _BUSY_TICKS:
+            self._poll_at_s = 0.0
+
+    def _listen(self) -> None:
+        """Hear what the bridge says until the next poll; beat where nothing else was sent for long."""
+        now_s = clock.monotonic_s()
+        is_full = self._unanswered >= self._terms.window or self._is_refused
+        wait_s = 1.0 if is_full else max(self._poll_at_s - now_s, 0)
+        message = self._link.receive(min(wait_s, 1.0))
+        now_s = clock.monotonic_s()
+        if message is not None:
+            self._heard_s = now_s
+            self._hear(message)
+        elif now_s - self._heard_s > self._terms.dead_s:
+            raise BridgeUnavailable(f"nothing heard from the bridge for {self._terms.dead_s} s")
+        if now_s - self._sent_s >= min(self._terms.beat_s, 1.0):
+            self._link.send(Beat(self._terminal_msc() if self._now_msc == 0 else self._now_msc))
+            self._sent_s = now_s
+
+    def _hear(self, message: FromBridge) -> None:
+        match message:
+            case Answer():
+                self._unanswered -= 1
+                is_recovering = self._is_refused or message.is_refused
+                if is_recovering:
+                    self._reader.set_cursors(message.cursors)
+                # Nothing is sent before every frame under way has been answered: the last answers tell where to go on.
+                self._is_refused = is_recovering and self._unanswered > 0
+            case DigestRequest():
+                self._link.send(answering.digests(self._source.terminal, self._source.symbols, message))
+            case ReadRequest():
+                for answer in answering.rows(self._source.terminal, self._source.symbols, message):
+                    self._link.send(answer)
+            case Settled():
+                self._is_settled = True
+
+    def _finish(self) -> None:
+        """Wait until every frame is answered and the bridge has compared the past."""
+        deadline_s = clock.monotonic_s() + _SETTLE_S
+        is_asked = False
+        while not self._is_settled:
+            if self._way.should_stop() and clock.monotonic_s() > deadline_s:
+                return
+            if self._unanswered == 0 and not is_asked:
+                is_asked = True
+                self._link.send(Done())
+            self._listen()
+            if not self._way.should_stop():
+                deadline_s = clock.monotonic_s() + _SETTLE_S

@@ -1,0 +1,148 @@
+"""One WebSocket on the event loop: reads and checks messages, writes what the thread says, beats, and closes."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, TypeAlias
+
+from ingest.bridge.link import Link
+from ingest.wire import binary, closing, limits, lines
+from ingest.wire.closing import Closing, Malformed
+from ingest.wire.messages import Beat, Digests, Done, Failed, Frame, FromAgent, FromBridge, Hello, Rows
+
+# Any: what ASGI passes around are free mappings.
+Event: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Event]]
+Send: TypeAlias = Callable[[Event], Awaitable[None]]
+
+# Larger messages are read beside the event loop, so that no agent's ticks hold up another's.
+_INLINE_BYTES = 65_536
+
+
+class Disconnected(Exception):
+    """The peer has hung up; never leaves this package."""
+
+
+class Connection:
+    """The event loop's side of one connection."""
+
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self._receive = receive
+        self._send = send
+        self._loop = asyncio.get_running_loop()
+        self._outbox: asyncio.Queue[FromBridge] = asyncio.Queue()
+        # Frames that may still be read before one of those read is answered.
+        self._room = asyncio.Semaphore(limits.WINDOW)
+        self.link = Link(transmit=self._transmit, taken=self._taken)
+        self._ended: asyncio.Future[Closing] = self._loop.create_future()
+
+    def _transmit(self, message: FromBridge) -> None:
+        self._loop.call_soon_threadsafe(self._outbox.put_nowait, message)
+
+    def _taken(self) -> None:
+        self._loop.call_soon_threadsafe(self._room.release)
+
+    def end(self, why: Closing) -> None:
+        """Let :meth:`pump` end with a reason."""
+        if not self._ended.done():
+            self._ended.set_result(why)
+
+    async def hello(self) -> Hello:
+        """Wait for the first message.
+
+        :raises Closing: if it is late or another one
+        :raises Disconnected: if the peer hangs up
+        """
+        try:
+            messages = await asyncio.wait_for(self._read(), limits.HANDSHAKE_S)
+        except TimeoutError:
+            raise Closing(closing.SILENT, f"no hello within {limits.HANDSHAKE_S:.0f} s") from None
+        if len(messages) != 1 or not isinstance(messages[0], Hello):
+            raise Malformed("the first message has to be one hello")
+        return messages[0]
+
+    async def pump(self) -> None:
+        """Read and write until the connection has to end.
+
+        :raises Closing: with the reason
+        :raises Disconnected: if the peer hangs up
+        """
+        tasks = [asyncio.ensure_future(work) for work in (self._read_all(), self._write_all(), self._wait_for_end())]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _wait_for_end(self) -> None:
+        raise await asyncio.shield(self._ended)
+
+    async def _read_all(self) -> None:
+        while True:
+            try:
+                messages = await asyncio.wait_for(self._read(), limits.DEAD_S)
+            except TimeoutError:
+                raise Closing(closing.SILENT, f"nothing heard for {limits.DEAD_S} s") from None
+            for message in messages:
+                await self._hand_over(message)
+
+    async def _hand_over(self, message: FromAgent) -> None:
+        match message:
+            case Frame():
+                # While the window is full nothing more is read: the peer is held up, not dropped.
+                if self._room.locked():
+                    self.link.hold_up(True)
+                await self._room.acquire()
+                self.link.hold_up(False)
+                self.link.now_msc = max(self.link.now_msc, message.now_msc)
+                self.link.put(message)
+            case Done():
+                self.link.put(message)
+            case Digests() | Rows() | Failed():
+                self.link.put_answer(message)
+            case Beat():
+                self.link.now_msc = max(self.link.now_msc, message.now_msc or 0)
+            case Hello():
+                raise Malformed("hello: said a second time")
+
+    async def _read(self) -> list[FromAgent]:
+        event = await self._receive()
+        if event["type"] != "websocket.receive":
+            raise Disconnected
+        raw = event.get("bytes")
+        text = event.get("text") or ""
+        size = len(text if raw is None else raw)
+        if size > limits.MESSAGE_BYTES:
+            raise Malformed(f"message of {size} bytes", code=closing.TOO_BIG)
+        if size > _INLINE_BYTES:
+            return await asyncio.to_thread(_decode, raw, text)
+        return _decode(raw, text)
+
+    async def _write_all(self) -> None:
+        while True:
+            try:
+                message: FromBridge = await asyncio.wait_for(self._outbox.get(), limits.BEAT_S)
+            except TimeoutError:
+                message = Beat()
+            await self.write(message)
+
+    async def write(self, message: FromBridge) -> None:
+        """Send one message.
+
+        :raises Disconnected: if the peer has hung up
+        """
+        try:
+            await self._send({"type": "websocket.send", "text": lines.write(message)})
+        except OSError as error:
+            raise Disconnected from error
+
+    async def flush(self) -> None:
+        """Send what the thread has said and what was not sent yet."""
+        while not self._outbox.empty():
+            await self.write(self._outbox.get_nowait())
+
+
+def _decode(raw: bytes | None, text: str) -> list[FromAgent]:
+    return lines.from_agent(text) if raw is None else [binary.decode(raw)]

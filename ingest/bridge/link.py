@@ -1,0 +1,137 @@
+"""The thread's side of one connection: frames and answers come in, messages go out."""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import TypeAlias
+
+from ingest.wire import limits
+from ingest.wire.messages import (
+    DigestRequest,
+    Digests,
+    Done,
+    Failed,
+    Frame,
+    FromBridge,
+    ReadRequest,
+    Rows,
+)
+from tickhub.core.errors import TickhubError
+
+AgentAnswer: TypeAlias = Digests | Rows | Failed
+
+
+class LinkEnded(TickhubError):
+    """The connection is gone, or has to end: the session must stop."""
+
+
+class Link:
+    """Connects a session's thread with the socket. ``transmit`` sends a message and returns at once; ``taken`` is
+    called for each frame that leaves the queue, so that the next one may be read."""
+
+    def __init__(
+        self,
+        *,
+        transmit: Callable[[FromBridge], None],
+        taken: Callable[[], None] = lambda: None,
+        answer_s: float = limits.ANSWER_S,
+    ) -> None:
+        self.send = transmit
+        self._taken = taken
+        self._answer_s = answer_s
+        self._frames: deque[Frame | Done] = deque()
+        self._answers: deque[AgentAnswer] = deque()
+        self._changed = threading.Condition()
+        self._awaited: int | None = None
+        self._requests = 0
+        self._is_ended = False
+        self._is_stopping = False
+        self._is_held_up = False
+        self.now_msc = 0
+        # Whether a session that takes no more frames has compared the past.
+        self.is_settled = False
+
+    @property
+    def is_ended(self) -> bool:
+        """Return whether the connection is gone."""
+        return self._is_ended
+
+    @property
+    def is_stopping(self) -> bool:
+        """Return whether the bridge takes no more frames."""
+        return self._is_stopping
+
+    @property
+    def is_held_up(self) -> bool:
+        """Return whether the agent has sent more than the window: no answer is read before a frame is taken."""
+        return self._is_held_up
+
+    def hold_up(self, is_held_up: bool) -> None:
+        """Say whether reading waits for a frame to be taken."""
+        with self._changed:
+            self._is_held_up = is_held_up
+            self._changed.notify_all()
+
+    @property
+    def has_frames(self) -> bool:
+        """Return whether a frame waits."""
+        return bool(self._frames)
+
+    def end(self) -> None:
+        """Wake the thread up for the last time."""
+        with self._changed:
+            self._is_ended = True
+            self._changed.notify_all()
+
+    def stop(self) -> None:
+        """Let the thread take no more frames."""
+        with self._changed:
+            self._is_stopping = True
+            self._changed.notify_all()
+
+    def put(self, message: Frame | Done) -> None:
+        """Hand a frame to the thread."""
+        with self._changed:
+            self._frames.append(message)
+            self._changed.notify_all()
+
+    def put_answer(self, answer: AgentAnswer) -> None:
+        """Hand an answer to the thread; one that nobody waits for any more is dropped."""
+        with self._changed:
+            if answer.request == self._awaited:
+                self._answers.append(answer)
+                self._changed.notify_all()
+
+    def next(self, timeout_s: float) -> Frame | Done | None:
+        """Return the next frame, None where none came in time or none is taken any more."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._is_ended or bool(self._frames and not self._is_stopping), timeout_s)
+            if self._is_ended or self._is_stopping or not self._frames:
+                return None
+            message = self._frames.popleft()
+        if isinstance(message, Frame):
+            self._taken()
+        return message
+
+    def ask(self, make: Callable[[int], DigestRequest | ReadRequest]) -> Iterator[AgentAnswer]:
+        """Send a request and yield its answers as they come; it ends where one is late.
+
+        :raises LinkEnded: if the connection ends meanwhile
+        """
+        self._requests += 1
+        with self._changed:
+            self._awaited = self._requests
+            self._answers.clear()
+        self.send(make(self._requests))
+        try:
+            while (answer := self._wait_for_answer()) is not None:
+                yield answer
+        finally:
+            self._awaited = None
+
+    def _wait_for_answer(self) -> AgentAnswer | None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._answers or self._is_ended or self._is_held_up, self._answer_s)
+            if self._is_ended:
+                raise LinkEnded("the agent's connection ended")
+            return self._answers.popleft() if self._answers else None

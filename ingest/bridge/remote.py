@@ -1,0 +1,150 @@
+"""An agent's terminal as capture sees it: its reads are requests over the connection."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from ingest.bridge.link import Link
+from ingest.sources.constants import Constants
+from ingest.sources.terminal import PlainSource, Terminal
+from ingest.wire import limits
+from ingest.wire.messages import (
+    DigestRequest,
+    Digests,
+    Failed,
+    Hello,
+    ReadRequest,
+    Rows,
+    TerminalError,
+)
+from tickhub.core import ticks as tick_arrays
+from tickhub.core import zones
+from tickhub.core.digest import Digest
+from tickhub.core.ticks import Ticks
+
+_SUCCESS: TerminalError = (Constants.RES_S_OK, "Success")
+_LATE: TerminalError = (0, "no answer from the agent in time")
+_TOO_MANY: TerminalError = (0, f"over {limits.READ_TICKS} ticks in one read")
+
+
+class RemoteTerminal(Constants):
+    """The part of a terminal that passes over the past need. Fits :class:`ingest.sources.terminal.Terminal`.
+
+    Every call may raise :class:`ingest.bridge.link.LinkEnded`.
+    """
+
+    def __init__(self, link: Link, symbols: Sequence[str]) -> None:
+        self._link = link
+        self._indexes = {symbol: index for index, symbol in enumerate(symbols)}
+        self._last_error = _SUCCESS
+
+    def last_error(self) -> TerminalError:
+        """Return the error of the last read."""
+        return self._last_error
+
+    def copy_ticks_range(self, symbol: str, date_from: int, date_to: int, flags: int, /) -> Ticks | None:
+        """Return the ticks between two seconds, both ends inclusive."""
+        return self.read(symbol, date_from * 1000, date_to * 1000 + 1)
+
+    def read(self, symbol: str, from_msc: int, to_msc: int) -> Ticks | None:
+        """Return the ticks of ``[from_msc, to_msc)``; None is a failure, told by :meth:`last_error`."""
+        index, pieces, count = self._indexes[symbol], [], 0
+        self._last_error = _LATE
+        for answer in self._link.ask(lambda number: ReadRequest(number, index, from_msc, to_msc)):
+            if isinstance(answer, Rows):
+                pieces.append(answer.ticks)
+                count += len(answer.ticks)
+                if count > limits.READ_TICKS:
+                    self._last_error = _TOO_MANY
+                    return None
+                if not answer.has_more:
+                    self._last_error = _SUCCESS
+                    return tick_arrays.join(pieces)
+            elif isinstance(answer, Failed):
+                self._last_error = answer.error
+                return None
+        return None
+
+    def digests(self, periods: Sequence[tuple[str, int, int]], *, shift_ms: int) -> list[Digest | TerminalError]:
+        """Return the digest, or the terminal's error, of each period ``(symbol, from_msc, to_msc)``."""
+        found: list[Digest | TerminalError] = []
+        for start in range(0, len(periods), limits.PERIODS):
+            some = tuple((self._indexes[s], low, high) for s, low, high in periods[start : start + limits.PERIODS])
+            found += self._some_digests(some, shift_ms)
+        return found
+
+    def _some_digests(
+        self, periods: tuple[tuple[int, int, int], ...], shift_ms: int
+    ) -> Sequence[Digest | TerminalError]:
+        for answer in self._link.ask(lambda number: DigestRequest(number, shift_ms, periods)):
+            if isinstance(answer, Digests) and len(answer.digests) == len(periods):
+                return answer.digests
+            error = answer.error if isinstance(answer, Failed) else (0, "an answer of another length")
+            return [error] * len(periods)
+        return [_LATE] * len(periods)
+
+    def copy_ticks_from(self, symbol: str, date_from: int, count: int, flags: int, /) -> Ticks | None:
+        """Fail: reading forward is the agent's own part."""
+        self._last_error = (Constants.RES_E_UNSUPPORTED, "an agent reads forward by itself")
+        return None
+
+    def shutdown(self) -> None:
+        """Do nothing: the terminal is the agent's."""
+
+    def terminal_info(self) -> Any | None:  # Any: TerminalInfo
+        """Return nothing: agents do not tell."""
+        return None
+
+    def account_info(self) -> Any | None:  # Any: AccountInfo
+        """Return nothing: account numbers stay with the agent."""
+        return None
+
+    def symbol_info(self, symbol: str, /) -> Any | None:  # Any: SymbolInfo
+        """Return nothing: the hello has told."""
+        return None
+
+    def symbol_info_tick(self, symbol: str, /) -> Any | None:  # Any: Tick
+        """Return nothing: ticks come in frames."""
+        return None
+
+    def symbol_select(self, symbol: str, enable: bool = True, /) -> bool:
+        """Say whether the agent has the symbol; it selects them by itself."""
+        return symbol in self._indexes
+
+
+class RemoteSource(PlainSource):
+    """An agent as an open source. Fits :class:`ingest.sources.terminal.OpenSource`."""
+
+    can_be_reread = False
+    notes: tuple[str, ...] = ()
+
+    def __init__(self, link: Link, hello: Hello, *, offset_ms: int) -> None:
+        self.symbols = tuple(described.symbol for described in hello.symbols)
+        self.remote = RemoteTerminal(link, self.symbols)
+        self.terminal: Terminal = self.remote
+        self.server_name = hello.server_name
+        self.is_replay = hello.is_replay
+        self.clock = zones.fixed(offset_ms)
+        self.start_msc = hello.now_msc - offset_ms
+        self._offset_ms = offset_ms
+        self._link = link
+        self._described = {described.symbol: described for described in hello.symbols}
+
+    def begin_poll(self) -> int:
+        """Return the time as the agent told it last."""
+        return self._link.now_msc - self._offset_ms
+
+    def is_exhausted(self) -> bool:
+        """Return False: the agent says when it is done."""
+        return False
+
+    def begins_msc(self, symbol: str, now_msc: int) -> int:
+        """Return where the agent begins."""
+        return self._described[symbol].begins_msc - self._offset_ms
+
+    def digits(self, symbol: str) -> int:
+        """Return the decimals of a symbol's prices."""
+        return self._described[symbol].digits
+
+    def is_quoted(self, symbol: str) -> bool:
+        """Return whether the price basis is bid and ask."""
+        return self._described[symbol].is_quoted

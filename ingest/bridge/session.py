@@ -1,0 +1,155 @@
+"""One agent's session: the poller of its source, on a thread of its own, fed by the agent's frames."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from ingest import feedstate, leases, rereads
+from ingest.backfill import Backfiller
+from ingest.bridge import answering, settling, taking, tokens
+from ingest.bridge.link import Link, LinkEnded
+from ingest.bridge.remote import RemoteSource
+from ingest.poller import Poller
+from ingest.target import Options, Target
+from ingest.wire import closing
+from ingest.wire.closing import Closing
+from ingest.wire.messages import Answer, Done, Frame, Hello, Settled, Welcome
+from tickhub.core import clock
+from tickhub.core.errors import PermanentError
+
+logger = logging.getLogger(__name__)
+
+_IDLE_S = 0.1
+_SETTLE_TAILS_S = 1.0
+# Tails that have grown beyond this, as with a recording played fast, are compared sooner.
+_TAIL_TICKS = 131_072
+_LOOK_S = 0.5
+_CHECK_TOKEN_S = 5.0
+# When the present piles up, tails wait at most so long.
+_OVERDUE_S = 5.0
+
+
+class Repeat(Protocol):
+    """Runs an action of a poller; after a database error it reads the cursors again and repeats it."""
+
+    def __call__(self, poller: Poller, action: Callable[[], int | None], should_stop: Callable[[], bool], /) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What a session is given by the wiring."""
+
+    publish: Callable[[int], object]
+    options: Options
+    repeat: Repeat
+
+
+class Session:
+    """Serves one agent until its connection ends. Owns the thread's database connection; the lease is held already.
+
+    Once the bridge stops it takes no more frames, compares the past a last time, and goes on answering questions.
+    """
+
+    def __init__(self, *, link: Link, hello: Hello, target: Target, lease: leases.Held, token_id: int, means: Means):
+        source = RemoteSource(link, hello, offset_ms=target.offset_ms)
+        self._link = link
+        self._terminal = source.remote
+        self._means = means
+        self._token_id = token_id
+        self._poller = Poller(source=source, target=target, lease=lease, publish=means.publish, options=means.options)
+        self._poller.now_msc = link.now_msc = hello.now_msc
+        self._poller.settler = settling.RemoteSettler(target=target, terminal=source.remote, save=self._poller.save)
+        self._backfiller = Backfiller(self._poller)
+        now_s = clock.monotonic_s()
+        self._settled_s = self._looked_s = self._checked_s = now_s
+
+    def run(self) -> None:
+        """Serve until the connection ends.
+
+        :raises Closing: with the reason for which the connection has to end
+        """
+        try:
+            self._repeat(lambda: 0)
+            if self._link.is_ended:
+                return
+            cursors = tuple(feedstate.before(state) for state in self._poller.states)
+            self._link.send(Welcome(source=self._poller.target.name, cursors=cursors))
+            rereads.forget_old(source_id=self._poller.target.source_id)
+            while not self._link.is_ended:
+                self._step()
+        except LinkEnded:
+            return
+        except leases.LeaseLost as error:
+            raise Closing(closing.HELD, f"{error}: another poller has taken the source over") from error
+        except PermanentError as error:
+            raise Closing(closing.BROKEN, str(error)) from error
+
+    def _step(self) -> None:
+        """Take one frame if there is one, and look after the past."""
+        message = self._link.next(_IDLE_S)
+        if isinstance(message, Frame):
+            self._take(message)
+        elif isinstance(message, Done):
+            self._settle()
+            self._link.send(Settled())
+        elif self._link.is_stopping and not self._link.is_settled:
+            self._settle()
+            self._link.is_settled = True
+        self._poller.now_msc = max(self._poller.now_msc, self._link.now_msc)
+        self._repeat(self._look_after)
+
+    def _take(self, frame: Frame) -> None:
+        answers: list[Answer] = []
+        self._repeat(lambda: answers.append(taking.take(self._poller, frame)))
+        for answer in answers:
+            # Only now, after the inbox has committed.
+            self._link.send(answer)
+
+    def _look_after(self) -> int:
+        poller, now_s = self._poller, clock.monotonic_s()
+        # Renews the lease where no frame has done so.
+        poller.save([], now_msc=poller.now_msc)
+        if now_s - self._checked_s >= _CHECK_TOKEN_S:
+            self._checked_s = now_s
+            if not tokens.is_valid(token_id=self._token_id):
+                raise Closing(closing.UNKNOWN_TOKEN, "the token was revoked")
+        if self._link.is_held_up:
+            return 0
+        saved = self._settle_tails(now_s)
+        if now_s - self._looked_s >= _LOOK_S:
+            self._looked_s = now_s
+            answering.answer_waiting(poller, self._terminal)
+        if not self._link.has_frames or self._link.is_stopping or poller.settler.is_overdue:
+            saved += self._backfill()
+            saved += poller.settler.step(poller.states, now_msc=poller.now_msc)
+        return saved
+
+    def _backfill(self) -> int:
+        """Go one step on with a request to read history again, whose saves move the cursors' versions."""
+        poller = self._poller
+        poller.utc_msc = poller.now_msc - poller.target.offset_ms
+        saved = self._backfiller.step()
+        if poller.is_outdated:
+            poller.load()
+        return saved
+
+    def _settle_tails(self, now_s: float) -> int:
+        waited_s = now_s - self._settled_s
+        is_long = any(len(state.tail.rows) > _TAIL_TICKS for state in self._poller.states)
+        if not is_long and (waited_s < _SETTLE_TAILS_S or (self._link.has_frames and waited_s < _OVERDUE_S)):
+            return 0
+        self._settled_s = now_s
+        return settling.settle_tails(self._poller, self._terminal, now_msc=self._poller.now_msc)
+
+    def _settle(self) -> None:
+        """Compare the tails and the past until nothing new is found."""
+
+        def settle() -> int:
+            saved = settling.settle_tails(self._poller, self._terminal, now_msc=self._poller.now_msc)
+            return saved + self._poller.settler.run(self._poller.states, now_msc=self._poller.now_msc)
+
+        self._repeat(settle)
+
+    def _repeat(self, action: Callable[[], int | None]) -> None:
+        self._means.repeat(self._poller, action, lambda: self._link.is_ended)

@@ -1,0 +1,273 @@
+"""The JSON messages: one object a line, one or more lines in a text message."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from ingest.wire import limits, ticklines
+from ingest.wire.closing import Malformed
+from ingest.wire.fields import INT32, INT64, TIME, UINT32, UINT64, Fields, integers, words
+from ingest.wire.messages import (
+    Answer,
+    Beat,
+    Cursor,
+    DigestRequest,
+    Digests,
+    Done,
+    Failed,
+    Frame,
+    FramePart,
+    FromAgent,
+    FromBridge,
+    Hello,
+    ReadRequest,
+    Rows,
+    Settled,
+    Symbol,
+    TerminalError,
+    Welcome,
+)
+from tickhub.core.digest import Digest
+
+_INDEX = (0, limits.SYMBOLS - 1)
+
+
+def from_agent(text: str) -> list[FromAgent]:
+    """Read what an agent says.
+
+    :raises Malformed: if it is not as described
+    """
+    return [_read(fields, _FROM_AGENT) for fields in _objects(text)]
+
+
+def from_bridge(text: str) -> list[FromBridge]:
+    """Read what the bridge says; messages of a kind not known here are left out, for a later bridge may say more.
+
+    :raises Malformed: if one is not as described
+    """
+    return [_read(fields, _FROM_BRIDGE) for fields in _objects(text) if fields.get("type") in _FROM_BRIDGE]
+
+
+def _objects(text: str) -> list[Fields]:
+    found = []
+    for line in text.splitlines():
+        if not line.strip():
+            continue
+        try:
+            found.append(Fields(json.loads(line), "message"))
+        except (ValueError, RecursionError):
+            raise Malformed("text message: a line is no JSON") from None
+    return found
+
+
+def _read(fields: Fields, readers: dict[str, Callable[[Fields], Any]]) -> Any:  # Any: one of the messages
+    kind = fields.get("type")
+    reader = readers.get(kind) if isinstance(kind, str) else None
+    if reader is None:
+        raise Malformed(f"type: expected one of {', '.join(readers)}")
+    return reader(fields)
+
+
+def _hello(fields: Fields) -> Hello:
+    protocol = fields.integer("protocol", UINT32)
+    if protocol != limits.PROTOCOL:
+        # The rest may be of another form: the version is judged by itself.
+        return Hello(protocol, "", "", "", False, None, 0, ())
+    return Hello(
+        protocol=protocol,
+        instance=fields.text("instance", least=1),
+        program=fields.text("program"),
+        server_name=fields.text("server"),
+        is_replay=fields.boolean("is_replay"),
+        offset_ms=None if fields.get("offset_ms") is None else fields.integer("offset_ms", INT32),
+        now_msc=fields.integer("now_msc", TIME),
+        symbols=fields.items("symbols", _symbol, most=limits.SYMBOLS),
+    )
+
+
+def _symbol(value: object, where: str) -> Symbol:
+    fields = Fields(value, where)
+    return Symbol(
+        symbol=fields.text("symbol", most=limits.SYMBOL_CHARS, least=1),
+        digits=fields.integer("digits", (0, 8)),
+        is_quoted=fields.boolean("is_quoted"),
+        begins_msc=fields.integer("begins_msc", TIME),
+    )
+
+
+def _frame(fields: Fields) -> Frame:
+    parts = fields.items("parts", _part, most=limits.SYMBOLS)
+    if sum(len(part.ticks) for part in parts) > limits.FRAME_TICKS:
+        raise Malformed(f"frame: more than {limits.FRAME_TICKS} ticks")
+    return Frame(fields.integer("number", UINT64), fields.integer("now_msc", TIME), parts)
+
+
+def _part(value: object, where: str) -> FramePart:
+    fields = Fields(value, where)
+    last_msc, taken = integers(fields.get("cursor"), (INT64, UINT32), f"{where}: cursor")
+    error = fields.get("error")
+    return FramePart(
+        index=fields.integer("index", _INDEX),
+        cursor=(last_msc, taken),
+        ticks=ticklines.read(fields.get("rows") or [], f"{where}: rows", most=limits.FRAME_TICKS),
+        is_cut=fields.boolean("more", default=False),
+        error=None if error is None else _error(error, where),
+    )
+
+
+def _error(value: object, where: str) -> TerminalError:
+    if not isinstance(value, list) or len(value) != 2 or not isinstance(value[1], str):
+        raise Malformed(f"{where}: error: expected [code, text]")
+    (code,) = integers(value[:1], (INT32,), f"{where}: error")
+    return code, words(value[1])
+
+
+def _digests(fields: Fields) -> Digests:
+    return Digests(fields.integer("request", UINT64), fields.items("digests", _digest, most=limits.PERIODS))
+
+
+def _digest(value: object, where: str) -> Digest | TerminalError:
+    if isinstance(value, dict):
+        return _error(value.get("error"), where)
+    try:
+        count, sum1, sum2 = value if isinstance(value, list) else [""] * 3
+        found = Digest(count=int(count), sum1=int(str(sum1), 16), sum2=int(str(sum2), 16))
+    except (ValueError, TypeError):
+        raise Malformed(f"{where}: expected [count, sum1, sum2], the sums as 16 hexadecimal digits") from None
+    if not (0 <= found.count <= UINT64[1] and 0 <= found.sum1 <= UINT64[1] and 0 <= found.sum2 <= UINT64[1]):
+        raise Malformed(f"{where}: a number is larger than 64 bits")
+    return found
+
+
+def _rows(fields: Fields) -> Rows:
+    ticks = ticklines.read(fields.get("rows"), "rows", most=limits.FRAME_TICKS)
+    return Rows(fields.integer("request", UINT64), ticks, fields.boolean("more", default=False))
+
+
+def _failed(fields: Fields) -> Failed:
+    return Failed(fields.integer("request", UINT64), _error(fields.get("error"), "failed"))
+
+
+def _beat(fields: Fields) -> Beat:
+    return Beat(None if fields.get("now_msc") is None else fields.integer("now_msc", TIME))
+
+
+def _welcome(fields: Fields) -> Welcome:
+    return Welcome(
+        protocol=fields.integer("protocol", UINT32),
+        source=fields.text("source", most=500),
+        cursors=fields.items("cursors", _cursor, most=limits.SYMBOLS),
+        window=fields.integer("window", (1, 1024)),
+        frame_ticks=fields.integer("frame_ticks", (1, limits.FRAME_TICKS)),
+        message_bytes=fields.integer("message_bytes", UINT32),
+        beat_s=fields.integer("beat_s", (1, 3600)),
+        dead_s=fields.integer("dead_s", (1, 3600)),
+    )
+
+
+def _cursor(value: object, where: str) -> Cursor:
+    last_msc, taken = integers(value, (INT64, UINT32), where)
+    return last_msc, taken
+
+
+def _answer(fields: Fields) -> Answer:
+    def cursor(value: object, where: str) -> tuple[int, int, int]:
+        index, last_msc, taken = integers(value, (_INDEX, INT64, UINT32), where)
+        return index, last_msc, taken
+
+    return Answer(
+        fields.integer("number", UINT64),
+        fields.get("type") == "refused",
+        fields.items("cursors", cursor, most=limits.SYMBOLS),
+    )
+
+
+def _digest_request(fields: Fields) -> DigestRequest:
+    def period(value: object, where: str) -> tuple[int, int, int]:
+        index, from_msc, to_msc = integers(value, (_INDEX, INT64, INT64), where)
+        return index, from_msc, to_msc
+
+    return DigestRequest(
+        fields.integer("request", UINT64),
+        fields.integer("shift_ms", INT32),
+        fields.items("periods", period, most=limits.PERIODS),
+    )
+
+
+def _read_request(fields: Fields) -> ReadRequest:
+    return ReadRequest(
+        fields.integer("request", UINT64),
+        fields.integer("index", _INDEX),
+        fields.integer("from_msc"),
+        fields.integer("to_msc"),
+    )
+
+
+_FROM_AGENT: dict[str, Callable[[Fields], FromAgent]] = {
+    "hello": _hello,
+    "frame": _frame,
+    "digests": _digests,
+    "rows": _rows,
+    "failed": _failed,
+    "beat": _beat,
+    "done": lambda _: Done(),
+}
+_FROM_BRIDGE: dict[str, Callable[[Fields], FromBridge]] = {
+    "welcome": _welcome,
+    "ack": _answer,
+    "refused": _answer,
+    "digest": _digest_request,
+    "read": _read_request,
+    "beat": _beat,
+    "settled": lambda _: Settled(),
+}
+
+
+def write(message: FromAgent | FromBridge) -> str:
+    """Write a message as one line."""
+    return json.dumps(_as_json(message), separators=(",", ":"))
+
+
+def _as_json(message: FromAgent | FromBridge) -> dict[str, Any]:  # Any: JSON
+    match message:
+        case Hello():
+            fields = asdict(message)
+            fields["server"] = fields.pop("server_name")
+            return {"type": "hello", **fields}
+        case Answer():
+            kind = "refused" if message.is_refused else "ack"
+            return {"type": kind, "number": message.number, "cursors": message.cursors}
+        case Digests():
+            digests = [d.as_list() if isinstance(d, Digest) else {"error": d} for d in message.digests]
+            return {"type": "digests", "request": message.request, "digests": digests}
+        case Rows():
+            rows = ticklines.write(message.ticks)
+            return {"type": "rows", "request": message.request, "rows": rows, "more": message.has_more}
+        case Frame():
+            parts = [_part_as_json(part) for part in message.parts]
+            return {"type": "frame", "number": message.number, "now_msc": message.now_msc, "parts": parts}
+        case Beat():
+            return {"type": "beat"} if message.now_msc is None else {"type": "beat", "now_msc": message.now_msc}
+        case _:
+            return {"type": _PLAIN[type(message)], **asdict(message)}
+
+
+def _part_as_json(part: FramePart) -> dict[str, Any]:  # Any: JSON
+    return {
+        "index": part.index,
+        "cursor": part.cursor,
+        "rows": ticklines.write(part.ticks),
+        "more": part.is_cut,
+        "error": part.error,
+    }
+
+
+_PLAIN: dict[type, str] = {
+    Welcome: "welcome",
+    DigestRequest: "digest",
+    ReadRequest: "read",
+    Failed: "failed",
+    Done: "done",
+    Settled: "settled",
+}

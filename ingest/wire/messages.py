@@ -1,0 +1,148 @@
+"""What agents and the bridge say to each other. Times are the terminal's clock, in milliseconds.
+
+``index`` is a symbol's place in the hello, from 0. A cursor is ``(last_msc, taken)``: the newest millisecond captured
+and how many of its ticks.
+"""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from ingest.wire import limits
+from tickhub.core.digest import Digest
+from tickhub.core.ticks import Ticks
+
+Cursor: TypeAlias = tuple[int, int]
+# A terminal's last_error.
+TerminalError: TypeAlias = tuple[int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Symbol:
+    """One symbol of the terminal; ``begins_msc`` counts only where the bridge does not know the symbol yet."""
+
+    symbol: str
+    digits: int
+    is_quoted: bool
+    begins_msc: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """The agent's first message. ``instance`` is the same as long as the agent's process lives."""
+
+    protocol: int
+    instance: str
+    program: str
+    server_name: str
+    is_replay: bool
+    offset_ms: int | None
+    now_msc: int
+    symbols: tuple[Symbol, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Welcome:
+    """The bridge's answer: where each symbol goes on, in the order of the hello."""
+
+    source: str
+    cursors: tuple[Cursor, ...]
+    protocol: int = limits.PROTOCOL
+    window: int = limits.WINDOW
+    frame_ticks: int = limits.FRAME_TICKS
+    message_bytes: int = limits.MESSAGE_BYTES
+    beat_s: int = limits.BEAT_S
+    dead_s: int = limits.DEAD_S
+
+
+@dataclass(frozen=True, slots=True)
+class FramePart:
+    """What a symbol shows from its cursor on; ``is_cut``: there is more behind; ``error``: the read failed."""
+
+    index: int
+    cursor: Cursor
+    ticks: Ticks
+    is_cut: bool = False
+    error: TerminalError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What one poll brought; ``now_msc`` is the terminal's time of the poll."""
+
+    number: int
+    now_msc: int
+    parts: tuple[FramePart, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The bridge's answer to a frame: committed, or refused because it does not start at the cursors."""
+
+    number: int
+    is_refused: bool
+    cursors: tuple[tuple[int, int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DigestRequest:
+    """The bridge asks for digests of periods ``(index, from_msc, to_msc)``, with times less ``shift_ms``."""
+
+    request: int
+    shift_ms: int
+    periods: tuple[tuple[int, int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Digests:
+    """The agent's answer: one digest, or the terminal's error, for each period."""
+
+    request: int
+    digests: tuple[Digest | TerminalError, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadRequest:
+    """The bridge asks for the ticks of a period."""
+
+    request: int
+    index: int
+    from_msc: int
+    to_msc: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The agent's answer, or a part of it: ``has_more`` says that another message follows."""
+
+    request: int
+    ticks: Ticks
+    has_more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The agent's answer to a read that the terminal refused."""
+
+    request: int
+    error: TerminalError
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """Somebody is there; an agent's tells the terminal's time."""
+
+    now_msc: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The agent will send no more frames: the bridge settles the past and says when it has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The bridge has compared the past."""
+
+
+FromAgent: TypeAlias = Hello | Frame | Digests | Rows | Failed | Beat | Done
+FromBridge: TypeAlias = Welcome | Answer | DigestRequest | ReadRequest | Beat | Settled
