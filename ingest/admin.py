@@ -53,6 +53,9 @@ class ConnectionMinuteAdmin(FactsAdmin):
         "ipc_lost_ms",
         "link_lost_ms",
         "hung_ms",
+        "polls_with_ticks",
+        "smallest_age_ms",
+        "median_age_ms",
     )
     list_filter = ("source", "link", "circuit")
     list_select_related = ("source",)

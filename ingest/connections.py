@@ -1,4 +1,4 @@
-"""How stable a source's connection is, by minute. Sole writer of its table.
+"""How stable a source's connection is, and how old its newest ticks are, by minute. Sole writer of its table.
 
 Written outside the transaction that saves ticks, by a statement of its own every ten seconds: what cannot be written
 is kept and added to the next. It never holds up capture.
@@ -6,6 +6,7 @@ is kept and added to the next. It never holds up capture.
 
 import logging
 from dataclasses import dataclass, fields
+from statistics import median
 
 from django.db import DatabaseError, InterfaceError, connection
 
@@ -22,10 +23,14 @@ _CIRCUITS = {Circuit.CLOSED: 0, Circuit.HALF_OPEN: 1, Circuit.OPEN: 2}
 
 _ADD = """
 INSERT INTO ingest_connectionminute AS known
-    (source_id, minute_at, polls, polls_ok, connected_ms, ipc_lost_ms, link_lost_ms, hung_ms, link, circuit, failures)
-SELECT %s, to_timestamp(minute / 1000), polls, polls_ok, connected_ms, ipc_lost_ms, link_lost_ms, hung_ms, %s, %s, %s
-FROM unnest(%s::int8[], %s::int4[], %s::int4[], %s::int4[], %s::int4[], %s::int4[], %s::int4[])
-    AS added (minute, polls, polls_ok, connected_ms, ipc_lost_ms, link_lost_ms, hung_ms)
+    (source_id, minute_at, polls, polls_ok, connected_ms, ipc_lost_ms, link_lost_ms, hung_ms, polls_with_ticks,
+     smallest_age_ms, median_age_ms, link, circuit, failures)
+SELECT %s, to_timestamp(minute / 1000), polls, polls_ok, connected_ms, ipc_lost_ms, link_lost_ms, hung_ms,
+       polls_with_ticks, smallest_age_ms, median_age_ms, %s, %s, %s
+FROM unnest(%s::int8[], %s::int4[], %s::int4[], %s::int4[], %s::int4[], %s::int4[], %s::int4[], %s::int4[], %s::int8[],
+            %s::int8[])
+    AS added (minute, polls, polls_ok, connected_ms, ipc_lost_ms, link_lost_ms, hung_ms, polls_with_ticks,
+              smallest_age_ms, median_age_ms)
 ON CONFLICT (source_id, minute_at) DO UPDATE SET
     polls = known.polls + excluded.polls,
     polls_ok = known.polls_ok + excluded.polls_ok,
@@ -33,6 +38,9 @@ ON CONFLICT (source_id, minute_at) DO UPDATE SET
     ipc_lost_ms = known.ipc_lost_ms + excluded.ipc_lost_ms,
     link_lost_ms = known.link_lost_ms + excluded.link_lost_ms,
     hung_ms = known.hung_ms + excluded.hung_ms,
+    polls_with_ticks = known.polls_with_ticks + excluded.polls_with_ticks,
+    smallest_age_ms = least(known.smallest_age_ms, excluded.smallest_age_ms),
+    median_age_ms = coalesce(excluded.median_age_ms, known.median_age_ms),
     link = excluded.link,
     circuit = excluded.circuit,
     failures = excluded.failures
@@ -49,6 +57,7 @@ class Sums:
     ipc_lost_ms: int = 0
     link_lost_ms: int = 0
     hung_ms: int = 0
+    polls_with_ticks: int = 0
 
 
 class ConnectionLog:
@@ -60,9 +69,14 @@ class ConnectionLog:
         self._health = Health()
         self._noted_s = self._written_s = clock.monotonic_s()
         self._minutes: dict[int, Sums] = {}
+        # Every age of the minute under way: a median is no sum.
+        self._ages: dict[int, list[int]] = {}
 
-    def note(self, health: Health, *, is_ok: bool, answers: bool) -> None:
-        """Note one poll: ``is_ok`` says that no read failed, ``answers`` that at least one did not fail."""
+    def note(self, health: Health, *, is_ok: bool, answers: bool, age_ms: int | None = None) -> None:
+        """Note one poll: ``is_ok`` says that no read failed, ``answers`` that at least one did not fail.
+
+        ``age_ms`` is the age of its newest new tick, None where it says nothing of the terminal's clock.
+        """
         now_msc, now_s = clock.now_msc(), clock.monotonic_s()
         hung_ms = round((health.hung_s - self._health.hung_s) * 1000)
         passed_ms = max(round((now_s - self._noted_s) * 1000) - hung_ms, 0)
@@ -72,6 +86,9 @@ class ConnectionLog:
         sums = self._minutes.setdefault(now_msc // MINUTE_MS * MINUTE_MS, Sums())
         sums.polls += 1
         sums.polls_ok += is_ok
+        if age_ms is not None:
+            sums.polls_with_ticks += 1
+            self._ages.setdefault(now_msc // MINUTE_MS * MINUTE_MS, []).append(age_ms)
         is_connected = health.link is Link.CONNECTED and answers
         metrics.SOURCE_CONNECTED.labels(self._name).set(is_connected)
         metrics.SOURCE_CIRCUIT.labels(self._name).set(_CIRCUITS[health.circuit])
@@ -89,7 +106,12 @@ class ConnectionLog:
         if not self._minutes:
             return
         health, minutes = self._health, sorted(self._minutes)
-        columns = [[getattr(self._minutes[m], field.name) for m in minutes] for field in fields(Sums)]
+        columns: list[list[int | None]] = [
+            [getattr(self._minutes[m], field.name) for m in minutes] for field in fields(Sums)
+        ]
+        ages = [self._ages.get(minute, []) for minute in minutes]
+        columns.append([min(found, default=None) for found in ages])
+        columns.append([round(median(found)) if found else None for found in ages])
         try:
             with connection.cursor() as cursor:
                 cursor.execute(
@@ -103,6 +125,8 @@ class ConnectionLog:
             connection.close()
             return
         self._minutes.clear()
+        under_way = clock.now_msc() // MINUTE_MS * MINUTE_MS
+        self._ages = {minute: found for minute, found in self._ages.items() if minute >= under_way}
 
     def _add(self, start_msc: int, end_msc: int, column: str | None) -> None:
         if column is None or end_msc <= start_msc:

@@ -1,7 +1,9 @@
 """Cursors: read at start and after any error, moved only together with the batch that explains the move
-(``save_batch.sql``)."""
+(``save_batch.sql``), or to another epoch by a correction of the clock."""
 
 from dataclasses import dataclass
+
+from django.db.models import F
 
 from ingest.models import Cursor
 from tickhub.core.errors import TickhubError
@@ -39,6 +41,13 @@ def load(*, source_id: int) -> dict[int, Position]:
     return {
         row.feed_id: Position(row.epoch_id, row.last_msc, row.taken, row.version, row.last_batch_id) for row in rows
     }
+
+
+def recast(*, feed_id: int, epoch_id: int, last_msc: int, taken: int) -> None:
+    """Put a cursor into another epoch of a corrected clock, in the caller's transaction; nobody polls meanwhile."""
+    Cursor.objects.filter(pk=feed_id).update(
+        epoch_id=epoch_id, last_msc=last_msc, taken=taken, version=F("version") + 1
+    )
 
 
 def as_columns(moves: list[Move]) -> dict[str, list[int] | list[int | None]]:

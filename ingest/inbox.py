@@ -29,6 +29,8 @@ from tickhub.core.ticks import Ticks
 _LEASE_LOST, _CURSOR_MOVED, NOT_WAITING = "TH001", "TH002", "TH003"
 _SAVE = (Path(__file__).parent / "sql" / "save_batch.sql").read_text()
 
+_RESTATED_AT_ONCE = 5_000
+
 _CLAIM = (
     "SELECT b.source_id, b.poll_msc, (extract(epoch FROM b.captured_at) * 1000)::int8, b.captured_on,"
     " b.parts::text, p.ticks, p.marks, p.context"
@@ -207,6 +209,42 @@ def mark_stored(*, batch_id: int, outcome: list[dict[str, object]]) -> None:
             f" SELECT tickhub_require(count(*), 1, '{NOT_WAITING}', 'batch marked stored') FROM marked",
             [json.dumps(outcome), batch_id],
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Restated:
+    """What a stored batch's row is to say of its ticks from now on."""
+
+    batch_id: int
+    first_msc: int
+    last_msc: int
+    parts: tuple[Part, ...]
+    outcome: list[dict[str, Any]]  # Any: JSON
+
+
+def restate(batches: Sequence[Restated]) -> None:
+    """Let stored batches say when their ticks were by a corrected clock, in the caller's transaction; the bytes stay.
+
+    :raises BatchUnavailable: if one of them is not stored
+    """
+    for start in range(0, len(batches), _RESTATED_AT_ONCE):
+        some = batches[start : start + _RESTATED_AT_ONCE]
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "UPDATE ingest_batch b SET first_msc = n.first_msc, last_msc = n.last_msc, parts = n.parts::jsonb,"
+                " outcome = n.outcome::jsonb FROM unnest(%s::int8[], %s::int8[], %s::int8[], %s::text[], %s::text[])"
+                " AS n (id, first_msc, last_msc, parts, outcome) WHERE b.id = n.id AND b.status = 'STORED'",
+                [
+                    [batch.batch_id for batch in some],
+                    [batch.first_msc for batch in some],
+                    [batch.last_msc for batch in some],
+                    [json.dumps([part.as_json() for part in batch.parts]) for batch in some],
+                    [json.dumps(batch.outcome) for batch in some],
+                ],
+            )
+            if cursor.rowcount != len(some):
+                msg = f"batches {some[0].batch_id} to {some[-1].batch_id}: {cursor.rowcount} of {len(some)} are stored"
+                raise BatchUnavailable(msg)
 
 
 def mark_failed(*, batch_id: int, failure: str) -> int | None:

@@ -87,6 +87,11 @@ class ConnectionMinute(models.Model):
     ipc_lost_ms = models.IntegerField(default=0, help_text="The terminal did not answer.")
     link_lost_ms = models.IntegerField(default=0, help_text="The terminal answered, without its broker.")
     hung_ms = models.IntegerField(default=0, help_text="Calls that hung; a poller that died, or hung, without an end.")
+    polls_with_ticks = models.IntegerField(
+        db_default=0, help_text="Polls with new ticks whose age tells something of the terminal's clock."
+    )
+    smallest_age_ms = models.BigIntegerField(null=True, help_text="Of the newest tick of each such poll, at the poll.")
+    median_age_ms = models.BigIntegerField(null=True)
     link = models.CharField(max_length=13, help_text="The newest state.")
     circuit = models.CharField(max_length=9, help_text="The newest state of the circuit breaker.")
     failures = models.IntegerField(default=0, help_text="Tries to connect that failed in a row.")

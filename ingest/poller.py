@@ -60,6 +60,8 @@ class Poller:
         self.is_outdated = False
         self.now_msc = 0
         self.read_at = clock.now()
+        # The newest poll's time minus its newest tick, of those that were new and not late; None where there was none.
+        self.age_ms: int | None = None
         self.settled_msc = 0
         self.renewed_s = 0.0
         # UTC; until this time the terminal was read, the repeated hour's second pass aside.
@@ -153,6 +155,8 @@ class Poller:
             feedstate.failed_piece(state) if found is None else feedstate.piece_of(state, found, now_msc=now_msc)
             for state, found in readings
         ]
+        newest = [int(piece.ticks["time_msc"][-1]) for piece in pieces if len(piece.ticks) and not piece.late[-1]]
+        self.age_ms = now_msc - max(newest) if newest else None
         saved = self.save(pieces, now_msc=now_msc)
         for state, found in readings:
             if found is not None:

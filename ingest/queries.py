@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,7 @@ from ingest.models import Batch as BatchRow
 from ingest.models import Cursor
 from tickhub.core import batch as core_batch
 from tickhub.core import ticks as tick_arrays
+from tickhub.core.batch import Part
 from tickhub.core.clock import HOUR_MS
 from tickhub.core.digest import Digest
 from tickhub.core.errors import PermanentError
@@ -68,6 +70,57 @@ def newest_batch() -> int:
     """Return the id of the newest batch, 0 where there is none."""
     newest = BatchRow.objects.order_by("-pk").values_list("pk", flat=True).first()
     return newest or 0
+
+
+def unsettled(*, source_id: int) -> tuple[int, int, int]:
+    """Return how many batches of a source wait, are failed, and were stored with duplicates."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FILTER (WHERE status = 'WAITING'), count(*) FILTER (WHERE status = 'FAILED'),"
+            " count(*) FILTER (WHERE jsonb_path_exists(outcome, '$[*].duplicates.*')) FROM ingest_batch"
+            " WHERE source_id = %s",
+            [source_id],
+        )
+        waiting, failed, duplicates = cursor.fetchone()
+    return int(waiting), int(failed), int(duplicates)
+
+
+def hours_of_source(*, source_id: int) -> dict[int, int]:
+    """Return how many ticks a source's batches declare in each UTC hour (since 1970)."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT hour.key::int8, sum((hour.value->>0)::int8) FROM ingest_batch b,"
+            " jsonb_array_elements(b.parts) AS part, jsonb_each(part->'hours') AS hour WHERE b.source_id = %s"
+            " GROUP BY 1",
+            [source_id],
+        )
+        return {int(hour): int(count) for hour, count in cursor.fetchall()}
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What a batch's row says of its ticks; ``outcome`` is JSON as the pipeline wrote it."""
+
+    batch_id: int
+    poll_msc: int
+    first_msc: int
+    last_msc: int
+    parts: tuple[Part, ...]
+    outcome: list[dict[str, Any]]  # Any: JSON
+
+
+def records(*, batch_ids: list[int]) -> list[Record]:
+    """Return the records of stored batches, by id."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT id, poll_msc, first_msc, last_msc, parts::text, outcome::text FROM ingest_batch"
+            " WHERE id = ANY(%s::int8[]) AND status = 'STORED' ORDER BY id",
+            [batch_ids],
+        )
+        return [
+            Record(batch_id, poll, first, last, core_batch.parts_from_json(parts), json.loads(outcome))
+            for batch_id, poll, first, last, parts, outcome in cursor.fetchall()
+        ]
 
 
 def waiting_batches(*, source_id: int) -> frozenset[int]:
@@ -172,12 +225,14 @@ def context_of(*, feed_id: int, batch_id: int, size: int) -> Ticks:
         return tick_arrays.empty()
     ticks, context = tick_arrays.from_bytes(row[1]), tick_arrays.from_bytes(row[2])
     tick_start = context_start = 0
+    found = [tick_arrays.empty()]
+    # Several parts of one feed where a correction of the clock has cut it; the context is the first one's.
     for part in core_batch.parts_from_json(row[0]):
         tick_end, context_end = tick_start + part.count, context_start + part.context_count
         if part.feed_id == feed_id:
-            return np.concatenate([context[context_start:context_end], ticks[tick_start:tick_end]])[-size:]
+            found += [context[context_start:context_end], ticks[tick_start:tick_end]]
         tick_start, context_start = tick_end, context_end
-    return tick_arrays.empty()
+    return np.concatenate(found)[-size:]
 
 
 def reached_msc(*, source_id: int) -> int | None:
@@ -226,6 +281,34 @@ class Stability:
     def ratio(self) -> float:
         """Return the share of it in which the source was connected; 1 where nothing is known."""
         return self.connected_ms / self.observed_ms if self.observed_ms else 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ages:
+    """How old the newest ticks of a source were in its newest minutes with ticks, newest first; milliseconds."""
+
+    source_id: int
+    name: str
+    polls: int
+    smallest_ms: tuple[int, ...]
+    median_ms: tuple[int, ...]
+
+
+def ages(*, from_msc: int) -> list[Ages]:
+    """Return the ages of every source with such minutes since a time (UTC), by id."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT m.source_id, s.name, sum(m.polls_with_ticks),"
+            " array_agg(m.smallest_age_ms ORDER BY m.minute_at DESC),"
+            " array_agg(m.median_age_ms ORDER BY m.minute_at DESC) FROM ingest_connectionminute m"
+            " JOIN reference_source s ON s.id = m.source_id WHERE m.minute_at >= to_timestamp(%s)"
+            " AND m.smallest_age_ms IS NOT NULL GROUP BY m.source_id, s.name ORDER BY m.source_id",
+            [from_msc // 1000],
+        )
+        return [
+            Ages(source_id, name, int(polls), tuple(smallest), tuple(medians))
+            for source_id, name, polls, smallest, medians in cursor.fetchall()
+        ]
 
 
 def stability(*, from_msc: int) -> list[Stability]:

@@ -29,15 +29,21 @@ def resolve(*, incident_ids: list[int]) -> int:
         )
 
 
-def raise_condition(*, cause: str, evidence: dict[str, Any], source_id: int | None = None) -> bool:  # Any: JSON
+def raise_condition(
+    *,
+    cause: str,
+    evidence: dict[str, Any],  # Any: JSON
+    source_id: int | None = None,
+    severity: str = Incident.Severity.ERROR,
+) -> bool:
     """Open the incident of a condition of the system, or count it once more; return whether it was opened."""
     with transaction.atomic(durable=True), connection.cursor() as cursor:
         cursor.execute(
-            "INSERT INTO quality_incident (cause, source_id, state, opened_at, last_seen_at, count, evidence)"
-            " VALUES (%s, %s, 'OPEN', clock_timestamp(), clock_timestamp(), 1, %s::jsonb)"
+            "INSERT INTO quality_incident (cause, source_id, state, severity, opened_at, last_seen_at, count, evidence)"
+            " VALUES (%s, %s, 'OPEN', %s, clock_timestamp(), clock_timestamp(), 1, %s::jsonb)"
             " ON CONFLICT (cause, source_id, feed_id) WHERE state <> 'RESOLVED' DO UPDATE"
             " SET count = quality_incident.count + 1, last_seen_at = excluded.last_seen_at RETURNING count",
-            [cause, source_id, json.dumps(evidence)],
+            [cause, source_id, severity, json.dumps(evidence)],
         )
         return int(cursor.fetchone()[0]) == 1
 

@@ -1,10 +1,12 @@
 """Reads of findings, incidents and quarantine."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from quality.models import QuarantinedTick
 from tickhub.core import ticks as tick_arrays
-from tickhub.core.ticks import Int64s, Ticks
+from tickhub.core.ticks import Int64s, Mask, Ticks
 
 
 def held(*, feed_id: int, from_msc: int, to_msc: int, in_utc: bool = False) -> tuple[Ticks, Int64s]:
@@ -22,3 +24,39 @@ def held(*, feed_id: int, from_msc: int, to_msc: int, in_utc: bool = False) -> t
     if in_utc:
         ticks = tick_arrays.shift_each(ticks, -np.array([offset_ms for *_, offset_ms in rows], dtype=np.int64))
     return ticks, np.array([batch_id for _, batch_id, _ in rows], dtype=np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class HeldRows:
+    """Rows of the quarantine that were not released, in UTC, as columns; ``is_rejected``: somebody refused them."""
+
+    row_id: Int64s
+    ticks: Ticks
+    seq: Int64s
+    quality: Int64s
+    batch_id: Int64s
+    feed_id: Int64s
+    offset_ms: Int64s
+    is_rejected: Mask
+
+
+def held_rows(*, feed_ids: list[int], from_msc: int, to_msc: int) -> HeldRows:
+    """Return what the quarantine holds of feeds within ``[from_msc, to_msc)`` (UTC), by id."""
+    rows = list(
+        QuarantinedTick.objects.filter(feed_id__in=feed_ids, time_msc__gte=from_msc, time_msc__lt=to_msc)
+        .exclude(state=QuarantinedTick.State.RELEASED)
+        .order_by("id")
+        .values_list("id", "seq", "quality", "batch_id", "feed_id", "offset_ms", "state", "record")
+    )
+    numbers = np.array([row[:6] for row in rows], dtype=np.int64).reshape(-1, 6)
+    ticks = tick_arrays.from_bytes(b"".join(bytes(row[7]) for row in rows))
+    return HeldRows(
+        row_id=numbers[:, 0],
+        ticks=tick_arrays.shift_each(ticks, -numbers[:, 5]),
+        seq=numbers[:, 1],
+        quality=numbers[:, 2],
+        batch_id=numbers[:, 3],
+        feed_id=numbers[:, 4],
+        offset_ms=numbers[:, 5],
+        is_rejected=np.array([row[6] == QuarantinedTick.State.REJECTED for row in rows], dtype=bool),
+    )

@@ -108,6 +108,15 @@ def publish(ticks: list[LatestTick]) -> None:
     client().eval(_SET_IF_NEWER, 1, _KEY, *args)
 
 
+def forget(feed_ids: list[int]) -> None:
+    """Drop the entries of feeds, newer or not.
+
+    :raises redis.RedisError: if Redis does not answer
+    """
+    if feed_ids:
+        client().hdel(_KEY, *(str(feed_id) for feed_id in feed_ids))
+
+
 def read(feed_ids: list[int]) -> dict[int, LatestTick]:
     """Return the cached entries of feeds.
 

@@ -35,20 +35,21 @@ NULLABLE = ("bid", "ask", "last", "volume", "volume_real", "quality")
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Rows of the tick table as columns of equal length, in the order to be written."""
+    """Rows of the tick table as columns of equal length, in the order to be written; one batch, or each its own."""
 
     feed_id: npt.NDArray[np.int16]
     seq: npt.NDArray[np.int16]
     ticks: Ticks
     quality: FlagArray
-    batch_id: int
+    batch_id: "int | npt.NDArray[np.int64]"
 
     def __len__(self) -> int:
         return len(self.ticks)
 
     def take(self, which: npt.NDArray[np.int64] | npt.NDArray[np.bool_] | slice) -> "Rows":
         """Return some of the rows."""
-        return Rows(self.feed_id[which], self.seq[which], self.ticks[which], self.quality[which], self.batch_id)
+        batch_id = self.batch_id if isinstance(self.batch_id, int) else self.batch_id[which]
+        return Rows(self.feed_id[which], self.seq[which], self.ticks[which], self.quality[which], batch_id)
 
     def sorted_by_key(self) -> "Rows":
         """Return the rows in key order, (feed, time_msc, seq); the same object where they are already."""

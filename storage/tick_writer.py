@@ -91,6 +91,16 @@ def copy(rows: Rows) -> None:
         stream.write(packing.pack(rows))
 
 
+def remove(*, feed_ids: list[int], from_msc: int, to_msc: int) -> int:
+    """Delete feeds' rows within ``[from_msc, to_msc)``, in the caller's transaction; return how many."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "DELETE FROM tick WHERE feed_id = ANY(%s::int2[]) AND time_msc >= %s AND time_msc < %s",
+            [feed_ids, from_msc, to_msc],
+        )
+        return int(cursor.rowcount)
+
+
 def write(batch: Batch, *, flags: FlagArray, without: Mask) -> Written:
     """Write a batch's ticks but those marked in ``without``, under savepoints, and settle the rows refused.
 

@@ -29,10 +29,10 @@ from ingest.symbolfacts import FactLog
 from ingest.target import Options, Target
 from tickhub import disk, publishing
 from tickhub.core import clock, zones
-from tickhub.core.errors import TransientError
+from tickhub.core.errors import TransientError, UsageError
 from tickhub.core.zones import Epochs
+from tickhub.reference import corrections, sources
 from tickhub.reference import queries as reference
-from tickhub.reference import sources
 from tickhub.reference.models import Source
 from tickhub.reference.sources import Description, SymbolDescription
 from tickhub.stops import DiskGate
@@ -80,6 +80,7 @@ def prepare(spec: SourceSpec, *, origin_msc: int | None) -> tuple[OpenSource, Re
     :raises tickhub.core.errors.UsageError: if the source cannot be opened, or is known under another clock
     :raises ingest.sources.session.TerminalUnavailable: if a real terminal does not answer
     """
+    corrections.refuse_unfinished(source_name=spec.identity)
     playback = _playback(spec, origin_msc)
     source = opening.open_source(spec, playback=playback)
     row = sources.register(
@@ -176,7 +177,11 @@ def run(
         return 0
     if lease.fence > 1:
         # Another poller may have gone on while this one waited: playback stands where that one left it.
-        source, registered = prepare(spec, origin_msc=origin_msc)
+        try:
+            source, registered = prepare(spec, origin_msc=origin_msc)
+        except UsageError:
+            leases.release(lease)
+            raise
     logger.info("polling", extra={"source": registered.name, "fence": lease.fence, "symbols": len(source.symbols)})
     ending = replace(ending, started_s=clock.monotonic_s())
     log = ConnectionLog(source_id=registered.source_id, name=registered.name)
@@ -362,7 +367,7 @@ def _loop(
     while not should_stop():
         begun_s = clock.monotonic_s()
         saved = repeat(poller, lambda: _poll(poller, past, backfiller), should_stop)
-        _note(poller, log)
+        _note(poller, log, age_ms=None if saved >= _BUSY_TICKS else poller.age_ms)
         facts.note(poller.source.facts())
         if poller.is_epoch_over:
             return
@@ -378,9 +383,12 @@ def _loop(
             clock.sleep(interval_s - (clock.monotonic_s() - begun_s))
 
 
-def _note(poller: Poller, log: ConnectionLog) -> None:
+def _note(poller: Poller, log: ConnectionLog, *, age_ms: int | None = None) -> None:
+    """Note a poll. Ticks tell the terminal's clock only where they are shown as they are made, and none is behind."""
     has_failed = [state.error is not None for state in poller.states]
-    log.note(poller.source.health(), is_ok=not any(has_failed), answers=not all(has_failed))
+    if not poller.source.is_in_real_time or not poller.sees_all:
+        age_ms = None
+    log.note(poller.source.health(), is_ok=not any(has_failed), answers=not all(has_failed), age_ms=age_ms)
 
 
 def _poll(poller: Poller, past: PastEpoch | None, backfiller: Backfiller) -> int:

@@ -10,6 +10,7 @@ from storage import reader
 from tickhub.core import ticks as tick_arrays
 from tickhub.core.errors import UsageError
 from tickhub.core.ticks import Ticks
+from tickhub.reference import corrections
 from tickhub.reference import queries as reference
 from tickhub.reference.models import Feed
 
@@ -17,8 +18,9 @@ from tickhub.reference.models import Feed
 def export(*, feed: Feed, from_msc: int, to_msc: int, with_quarantined: bool, out: Path) -> int:
     """Write ``.npz`` with array ``ticks``; return how many.
 
-    :raises UsageError: if the file cannot be written
+    :raises UsageError: if the file cannot be written, or the feed's clock is being corrected
     """
+    corrections.refuse_unfinished(source_name=feed.source.name)
     ticks = tick_arrays.join(list(_pieces(feed, from_msc, to_msc)))
     if with_quarantined:
         held, _ = quality_queries.held(feed_id=feed.pk, from_msc=from_msc, to_msc=to_msc)

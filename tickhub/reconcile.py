@@ -30,6 +30,7 @@ from tickhub.core.clock import DAY_MS, HOUR_MS
 from tickhub.core.errors import PermanentError, UsageError
 from tickhub.core.ticks import Ticks
 from tickhub.ledger import FeedLedger, Hours
+from tickhub.reference import corrections
 from tickhub.reference import queries as reference
 from tickhub.reference.models import Feed, Source
 
@@ -167,6 +168,7 @@ def _open(source: Source, reached_msc: int | None, scope: Scope, report: Report)
     None, with its reason in the report, where that cannot be done here.
     """
     try:
+        corrections.refuse_unfinished(source_name=source.name)
         if source.scheme == AgentSpec.scheme:
             rereads.check_connected(source)
             return _agent(source, scope)

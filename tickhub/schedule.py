@@ -10,6 +10,7 @@ _TASKS = (
     ("storage.refresh_latest", 1),
     ("tickhub.watch_overflow", 5),
     ("tickhub.watch_sources", 5),
+    ("tickhub.watch_host_clock", 30),
 )
 
 

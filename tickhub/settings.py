@@ -22,6 +22,7 @@ HTTPS = env.choice("TICKHUB_HTTPS", "off", ("on", "off")) == "on"
 
 INSTALLED_APPS = [
     "tickhub.apps.TickhubConfig",
+    "tickhub.audit.apps.AuditConfig",
     "tickhub.reference.apps.ReferenceConfig",
     "ingest.apps.IngestConfig",
     "quality.apps.QualityConfig",
@@ -188,5 +189,10 @@ BACKLOG_MB_HIGH = env.integer("TICKHUB_BACKLOG_MB", 1_024, least=1, most=1_000_0
 BACKLOG_AGE_S_HIGH = env.integer("TICKHUB_BACKLOG_AGE_S", 300, least=1, most=86_400)
 EARLIEST_MSC = env.day("TICKHUB_EARLIEST_DAY", "1990-01-01")
 FUTURE_TOLERANCE_MS = env.integer("TICKHUB_FUTURE_TOLERANCE_MS", 1_000, least=0, most=86_400_000)
+# Minutes with ticks after which a terminal's clock that does not fit is an incident, and how far off it must be.
+CLOCK_AHEAD_MINUTES = env.integer("TICKHUB_CLOCK_AHEAD_MINUTES", 3, least=1, most=60)
+CLOCK_MISMATCH_MINUTES = env.integer("TICKHUB_CLOCK_MISMATCH_MINUTES", 10, least=1, most=60)
+CLOCK_MISMATCH_S = env.integer("TICKHUB_CLOCK_MISMATCH_S", 900, least=60, most=86_400)
+HOST_CLOCK_OFF_MS = env.integer("TICKHUB_HOST_CLOCK_OFF_MS", 500, least=10, most=3_600_000)
 # One more than cores: a worker waits for PostgreSQL half of its time.
 WORKERS = env.integer("TICKHUB_WORKERS", min((os.cpu_count() or 1) + 1, 8), least=1, most=64)

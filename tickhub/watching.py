@@ -6,6 +6,7 @@ from ingest import queries
 from ingest.queries import Stability
 from quality import incidents
 from quality.models import Incident
+from tickhub import clockwatch
 from tickhub.core import clock, metrics
 from tickhub.core.clock import HOUR_MS
 from tickhub.reference import queries as reference
@@ -24,6 +25,7 @@ def watch() -> None:
         is_refused = stability.link == "WRONG_ACCOUNT"
         _tell("WRONG_ACCOUNT", stability, holds=is_refused, severity=Incident.Severity.ERROR)
     _watch_facts()
+    clockwatch.watch()
 
 
 def _watch_facts() -> None:

@@ -115,6 +115,8 @@ class Bridge:
         logger.info("agent connected", extra=facts | {"symbols": len(hello.symbols)})
         metrics.AGENTS.inc()
         try:
+            # Its clock may have been corrected while the lease was waited for.
+            target = registering.register(known.source, hello)
             Session(link=link, hello=hello, target=target, lease=lease, token_id=known.pk, means=self._means).run()
         finally:
             metrics.AGENTS.dec()

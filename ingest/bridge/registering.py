@@ -4,8 +4,8 @@ from ingest.target import Target
 from ingest.wire import closing, limits
 from ingest.wire.closing import Closing, Malformed
 from ingest.wire.messages import Hello
+from tickhub.reference import corrections, sources
 from tickhub.reference import queries as reference
-from tickhub.reference import sources
 from tickhub.reference.models import Feed, Source
 from tickhub.reference.sources import SymbolDescription
 
@@ -32,8 +32,10 @@ def check(hello: Hello) -> None:
 def register(source: Source, hello: Hello) -> Target:
     """Register what is new of a source's agent and return what its poller needs.
 
-    :raises Closing: if the agent is on another clock or server than the source
+    :raises Closing: if the agent is on another clock or server than the source, or that clock is being corrected
     """
+    if corrections.unfinished(source_name=source.name) is not None:
+        raise Closing(closing.HELD, f"source {source.name}: a correction of its clock is not finished")
     epochs = reference.epochs(source_id=source.pk)
     if len(epochs.rows) > 1:
         raise Closing(closing.OTHER_SOURCE, f"source {source.name}: an agent's clock has one offset from UTC, always")

@@ -52,6 +52,7 @@ class Mt5Source:
     """A terminal on this machine. Fits :class:`ingest.sources.terminal.OpenSource`."""
 
     is_replay = False
+    is_in_real_time = True
     # One process, one terminal: a second process would start another one.
     can_be_reread = False
     notes: tuple[str, ...] = ()

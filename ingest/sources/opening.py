@@ -62,6 +62,7 @@ class SimulatedSource(PlainSource):
         self.symbols = tuple(listings)
         self.server_name = server_name
         self.is_replay = isinstance(spec, PlayedSpec)
+        self.is_in_real_time = not isinstance(spec, PlayedSpec) or spec.speed == 1
         self.clock = _clock(spec)
         self.start_msc = start_msc
         self.notes = tuple(notes)

@@ -361,3 +361,10 @@ def _number(text: str) -> float:
     if not re.fullmatch(r"\d+(\.\d*)?|\.\d+", text, re.ASCII):
         raise ValueError("expected a number")
     return float(text)
+
+
+def with_clock(text: str, rule: ClockRule) -> str:
+    """Return a SPEC with another ``clock=``, the rest as it stands."""
+    head, _, query = text.partition("?")
+    kept = [pair for pair in query.split("&") if pair and not pair.startswith("clock=")]
+    return f"{head}?" + "&".join([*kept, f"clock={quote(rule.text, safe='/:')}"])

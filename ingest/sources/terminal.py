@@ -97,6 +97,8 @@ class OpenSource(Protocol):
     symbols: tuple[str, ...]
     server_name: str
     is_replay: bool
+    # Ticks are shown when they are made: not of a recording that is played faster.
+    is_in_real_time: bool
     # Another process can read the same history (sim, replay).
     can_be_reread: bool
     # The rule of the terminal's clock.
@@ -144,6 +146,7 @@ class PlainSource:
     """Answers for sources without a connection of their own: always connected, each symbol its own instrument."""
 
     priority: int | None = None
+    is_in_real_time: bool = True
 
     @property
     def connections(self) -> int:

@@ -16,7 +16,7 @@ from tests.builders import make_ticks
 from tests.capturing import make_rig
 from tickhub.core.symbols import SymbolFacts
 from tickhub.reference import facts
-from tickhub.reference.models import Instrument, Source
+from tickhub.reference.models import ClockCorrection, Instrument, Source
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -38,6 +38,8 @@ def capture_something() -> None:
     log = ConnectionLog(source_id=rig.poller.target.source_id, name="hand")
     log.note(Health(), is_ok=True, answers=True)
     log.write()
+    correction = ClockCorrection(source=Source.objects.get(), epochs_before=[], epochs_after=[], made=[], days=[])
+    correction.save()
     backfill.request(feed_id=rig.feeds["EURUSD"].pk, from_msc=0, to_msc=1, reason="a test")
     tokens.issue(source_id=rig.poller.target.source_id)
     running.drain()
@@ -48,7 +50,7 @@ def test_every_list_and_every_row_opens(operator: Client) -> None:
     capture_something()
 
     for model, site in admin.site._registry.items():
-        if model._meta.app_label in {"reference", "ingest", "quality", "storage"}:
+        if model._meta.app_label in {"reference", "ingest", "quality", "storage", "audit"}:
             base = f"/admin/{model._meta.app_label}/{model._meta.model_name}/"
             assert operator.get(base).status_code == 200, base
             row = site.model._default_manager.first()

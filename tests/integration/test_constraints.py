@@ -12,7 +12,7 @@ from quality.models import Incident, QuarantinedTick
 from storage.models import Partition
 from tests.builders import NOON_MSC
 from tests.capturing import Rig, make_rig
-from tickhub.reference.models import ClockEpoch, Feed, Instrument, Source
+from tickhub.reference.models import ClockCorrection, ClockEpoch, Feed, Instrument, Source
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -49,6 +49,18 @@ def held(rig: Rig, state: str = "HELD", position: int = 0) -> None:
 def incident(rig: Rig, state: str = "OPEN", severity: str = "ERROR") -> None:
     source_id = rig.poller.target.source_id
     Incident.objects.create(cause="CROSSED", source_id=source_id, feed=None, state=state, severity=severity)
+
+
+def correction(rig: Rig, state: str = "RUNNING", days_done: int = 0) -> None:
+    ClockCorrection.objects.create(
+        source=rig.feeds["EURUSD"].source,
+        epochs_before=[],
+        epochs_after=[],
+        made=[],
+        days=[],
+        days_done=days_done,
+        state=state,
+    )
 
 
 def twice(make: Callable[[Rig], None], rig: Rig) -> None:
@@ -106,6 +118,9 @@ BREAKS: list[tuple[str, Callable[[Rig], object]]] = [
     ("backfill_period_not_empty", period),
     ("connection_minute_once_per_source", lambda rig: twice(minute, rig)),
     ("connection_polls_ok_are_polls", lambda rig: minute(rig, polls_ok=1)),
+    ("correction_days_done_not_negative", lambda rig: correction(rig, days_done=-1)),
+    ("correction_running_once_per_source", lambda rig: twice(correction, rig)),
+    ("correction_state_is_known", lambda rig: correction(rig, state="GONE")),
     ("incident_severity_is_known", lambda rig: incident(rig, severity="BAD")),
     ("agent_token_is_sha256", lambda rig: token(rig, "the token itself")),
     ("reread_kind_known", lambda rig: reread(rig, "GUESS")),

@@ -119,9 +119,13 @@ def _total(first: UInt64s, second: UInt64s) -> Digest:
 
 def by_key(ticks: Ticks, keys: Int64s, *, offset_ms: int = 0) -> dict[int, Digest]:
     """Digest the ticks of each key (an hour, say); runs of one key may be scattered."""
-    if len(ticks) == 0:
+    return of_mixes(keys, *mixes(ticks, offset_ms=offset_ms))
+
+
+def of_mixes(keys: Int64s, first: UInt64s, second: UInt64s) -> dict[int, Digest]:
+    """Digest by key what :func:`mixes` has mixed; runs of one key may be scattered."""
+    if len(keys) == 0:
         return {}
-    first, second = mixes(ticks, offset_ms=offset_ms)
     starts = np.flatnonzero(np.concatenate(([True], keys[1:] != keys[:-1])))
     sums1 = np.add.reduceat(first, starts)
     sums2 = np.add.reduceat(second, starts)

@@ -51,6 +51,17 @@ CAPTURE_STOPPED = Gauge(
     "tickhub_capture_stopped", "1 while a source's poller may save nothing.", ["source"], multiprocess_mode="mostrecent"
 )
 DISK_REFUSALS = Counter("tickhub_disk_refusals_total", "Batches that a worker left alone because the disk is full.")
+HOST_CLOCK_SYNCHRONISED = Gauge(
+    "tickhub_host_clock_synchronised",
+    "1 while the kernel says that the host's clock is kept right, else 0.",
+    multiprocess_mode="mostrecent",
+)
+HOST_CLOCK_ERROR_SECONDS = Gauge(
+    "tickhub_host_clock_error_seconds", "The kernel's bound of the clock's error.", multiprocess_mode="mostrecent"
+)
+HOST_CLOCK_DATABASE_SECONDS = Gauge(
+    "tickhub_host_clock_database_seconds", "PostgreSQL's clock minus the host's.", multiprocess_mode="mostrecent"
+)
 BACKLOG_BYTES = Gauge("tickhub_backlog_bytes", "Bytes of ticks not yet stored.", multiprocess_mode="mostrecent")
 BACKLOG_AGE_SECONDS = Gauge(
     "tickhub_backlog_age_seconds", "How long the oldest batch has waited.", multiprocess_mode="mostrecent"

@@ -6,7 +6,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 
 from tickhub.reference.facts_admin import FactsAdmin
-from tickhub.reference.models import ClockEpoch, Feed, FeedFact, Instrument, Source
+from tickhub.reference.models import ClockCorrection, ClockEpoch, Feed, FeedFact, Instrument, Source
 
 
 @admin.register(Source)
@@ -77,5 +77,20 @@ class InstrumentAdmin(FactsAdmin):
 
 @admin.register(ClockEpoch)
 class ClockEpochAdmin(FactsAdmin):
-    list_display = ("source", "starts_msc", "offset_ms", "evidence")
+    list_display = ("source", "starts_msc", "offset_ms", "evidence", "ages")
+    list_filter = ("source",)
+    list_select_related = ("source",)
+
+    @admin.display(description="age of the newest ticks, smallest / median")
+    def ages(self, epoch: ClockEpoch) -> str:
+        minute = epoch.source.connection_minutes.exclude(smallest_age_ms=None).first()
+        if minute is None:
+            return "-"
+        return f"{minute.smallest_age_ms:,} / {minute.median_age_ms:,} ms at {minute.minute_at:%Y-%m-%d %H:%M}"
+
+
+@admin.register(ClockCorrection)
+class ClockCorrectionAdmin(FactsAdmin):
+    list_display = ("source", "old_clock", "clock", "state", "days_done", "figures", "actor", "begun_at", "done_at")
+    list_filter = ("state", "source")
     list_select_related = ("source",)

@@ -116,3 +116,40 @@ class ClockEpoch(models.Model):
 
     def __str__(self) -> str:
         return f"{self.source} from {self.starts_msc}: {self.offset_ms} ms"
+
+
+class ClockCorrection(models.Model):
+    """A correction of a source's clock: its intent, how far it has come, and what it did."""
+
+    class State(models.TextChoices):
+        RUNNING = "RUNNING"
+        DONE = "DONE"
+
+    source = models.ForeignKey(Source, on_delete=models.PROTECT, related_name="clock_corrections")
+    old_clock = models.CharField(max_length=60)
+    clock = models.CharField(max_length=60, help_text="The rule that the period gets.")
+    from_msc = models.BigIntegerField(null=True, help_text="UTC by the old reckoning; empty: from the first tick.")
+    to_msc = models.BigIntegerField(null=True, help_text="The period ends before it; empty: for all future.")
+    actor = models.CharField(max_length=200)
+    epochs_before = models.JSONField(help_text="[id, starts_msc, offset_ms] of each epoch.")
+    epochs_after = models.JSONField(help_text="The same; ids that are new are given to rows at the end.")
+    made = models.JSONField(help_text="Ids of the epochs that the rule made.")
+    days = models.JSONField(help_text="UTC days (since 1970, old reckoning) in the order in which they are done.")
+    days_done = models.IntegerField(default=0)
+    figures = models.JSONField(default=dict, help_text="What was done so far, in ticks.")
+    state = models.CharField(max_length=7, choices=State.choices, default=State.RUNNING)
+    begun_at = models.DateTimeField(db_default=Now())
+    done_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["source"], condition=models.Q(state="RUNNING"), name="correction_running_once_per_source"
+            ),
+            models.CheckConstraint(condition=models.Q(state__in=["RUNNING", "DONE"]), name="correction_state_is_known"),
+            models.CheckConstraint(condition=models.Q(days_done__gte=0), name="correction_days_done_not_negative"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.source} from {self.old_clock} to {self.clock}"

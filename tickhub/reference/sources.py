@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from django.db import transaction
 
+from tickhub.audit import ledger as audit
 from tickhub.core import clock
 from tickhub.core.errors import UsageError
 from tickhub.core.zones import ClockRule
@@ -74,10 +75,22 @@ def _extend_epochs(source: Source, description: Description, to_msc: int) -> Non
     """Add the epochs that the rule makes after the last one known; what is known is never changed here."""
     last = source.epochs.order_by("-starts_msc").first()
     begin = 0 if last is None else last.starts_msc
-    ClockEpoch.objects.bulk_create(
-        ClockEpoch(source=source, starts_msc=start, offset_ms=offset_ms, evidence=description.clock_evidence)
+    added = [
+        (start, offset_ms)
         for start, offset_ms in description.clock.epochs(begin, to_msc)
         if last is None or start > last.starts_msc
+    ]
+    if not added:
+        return
+    ClockEpoch.objects.bulk_create(
+        ClockEpoch(source=source, starts_msc=start, offset_ms=offset_ms, evidence=description.clock_evidence)
+        for start, offset_ms in added
+    )
+    audit.record(
+        actor=audit.SYSTEM,
+        action="CLOCK_EPOCHS_ADDED",
+        about=f"source {source.name}",
+        details={"clock": description.clock.text, "evidence": description.clock_evidence, "epochs": added},
     )
 
 

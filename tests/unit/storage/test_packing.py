@@ -16,7 +16,7 @@ def by_hand(rows: Rows) -> bytes:
     out = b"PGCOPY\n\xff\r\n\x00" + struct.pack(">ii", 0, 0)
     for i in range(len(rows)):
         tick = rows.ticks[i]
-        columns: list[tuple[str, float | int | None]] = [("q", int(tick["time_msc"])), ("q", rows.batch_id)]
+        columns: list[tuple[str, float | int | None]] = [("q", int(tick["time_msc"])), ("q", int(rows.batch_id))]
         columns += [
             ("d", float(tick[n]) if struct.pack("d", tick[n]) != bytes(8) else None) for n in ("bid", "ask", "last")
         ]

@@ -1,0 +1,1 @@
+"""The audit ledger: what was changed, by whom and when. It only grows."""

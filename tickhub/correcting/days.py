@@ -1,0 +1,205 @@
+"""One day of a correction: read and placed anew first, then written in one transaction."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from django.db import connection, transaction
+
+from ingest import inbox, queries
+from ingest.inbox import Restated
+from quality import findings, quarantine
+from quality.findings import Observation
+from storage import partitions, rekeying
+from storage.packing import Rows
+from tickhub.core.clock import DAY_MS
+from tickhub.core.errors import PermanentError
+from tickhub.core.flags import Flag
+from tickhub.core.ticks import Int64s
+from tickhub.correcting import rows as day_rows
+from tickhub.correcting.batches import LedgerDiffers, Restating
+from tickhub.correcting.rows import CapturedRows, Recast
+from tickhub.reference import corrections
+from tickhub.reference.models import ClockCorrection
+
+_TOLD_CONFLICTS = 20
+
+
+class NoTimeForTick(PermanentError):
+    """A stored tick lies in an hour that the new clock leaves out: that clock is not the broker's."""
+
+
+@dataclass(slots=True)
+class Figures:
+    """What was done, in ticks; shifts are new time minus old.
+
+    ``held`` stay in quarantine, ``released`` left it, ``ambiguous`` are of an hour shown twice and of either pass,
+    ``conflicts`` got another seq, as their key was taken.
+    """
+
+    ticks: int = 0
+    moved: int = 0
+    held: int = 0
+    released: int = 0
+    ambiguous: int = 0
+    conflicts: int = 0
+    batches: int = 0
+    shift_min_ms: int = 0
+    shift_max_ms: int = 0
+
+    def add(self, other: "Figures") -> "Figures":
+        """Return the sum of both; the shifts are those of both."""
+        total = {name: value + getattr(other, name) for name, value in asdict(self).items()}
+        total["shift_min_ms"] = min(self.shift_min_ms, other.shift_min_ms)
+        total["shift_max_ms"] = max(self.shift_max_ms, other.shift_max_ms)
+        return Figures(**total)
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """A day as it was captured and as it will be."""
+
+    day: int
+    from_msc: int
+    to_msc: int
+    feed_ids: list[int]
+    rows: CapturedRows
+    recast: Recast
+    batches: list[Restated]
+
+    @property
+    def figures(self) -> Figures:
+        """Return what writing it does; conflicts are known only then."""
+        shift = self.recast.ticks["time_msc"] - self.rows.ticks["time_msc"]
+        return Figures(
+            ticks=len(self.rows),
+            moved=int(np.count_nonzero(shift)),
+            held=int(np.count_nonzero(self.rows.is_held & ~self.recast.is_released)),
+            released=int(np.count_nonzero(self.recast.is_released)),
+            ambiguous=int(np.count_nonzero(self.recast.is_unsure)),
+            batches=len(self.batches),
+            shift_min_ms=int(shift.min(initial=0)),
+            shift_max_ms=int(shift.max(initial=0)),
+        )
+
+
+def read(correction: ClockCorrection, day: int, feed_ids: list[int]) -> Day:
+    """Read a day (since 1970, by the old reckoning) and place its ticks anew; nothing is written.
+
+    :raises tickhub.correcting.batches.LedgerDiffers: if the tables do not hold what the batches declare
+    :raises NoTimeForTick: if the new clock has no time for a stored tick
+    """
+    low, high = day * DAY_MS, (day + 1) * DAY_MS
+    if correction.from_msc is not None:
+        low = max(low, correction.from_msc)
+    if correction.to_msc is not None:
+        high = min(high, correction.to_msc)
+    with transaction.atomic(durable=True), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL statement_timeout = 0")
+        rows = day_rows.read(feed_ids=feed_ids, from_msc=low, to_msc=high, epochs=corrections.epochs_before(correction))
+        batch_ids = np.unique(rows.batch_id).tolist()
+        records = queries.records(batch_ids=batch_ids)
+    if len(records) != len(batch_ids):
+        msg = f"day {np.datetime64(day, 'D')}: ticks of {len(batch_ids) - len(records)} batches that are not stored"
+        raise LedgerDiffers(msg)
+    places = np.searchsorted(np.array(batch_ids, dtype=np.int64), rows.batch_id)
+    polled_msc: Int64s = np.array([record.poll_msc for record in records], dtype=np.int64)[places]
+    recast = day_rows.recast(
+        rows, corrections.epochs_made(correction), polled_msc=polled_msc, is_playback=correction.source.is_replay
+    )
+    _refuse_timeless(correction, rows, recast)
+    restating = Restating(rows, recast, from_msc=low, to_msc=high, made=set(correction.made))
+    return Day(day, low, high, feed_ids, rows, recast, list(restating.restate(records)))
+
+
+def _refuse_timeless(correction: ClockCorrection, rows: CapturedRows, recast: Recast) -> None:
+    lost = np.flatnonzero(recast.is_nowhere & ~rows.is_held)
+    if len(lost):
+        wall = np.datetime64(int(rows.wall_msc[lost[0]]), "ms")
+        msg = (
+            f"the clock {correction.clock} leaves out an hour in which {len(lost)} stored ticks stand, the first at "
+            f"{wall} of the terminal: it is not the broker's clock there, or the period does not begin and end where "
+            f"it changed"
+        )
+        raise NoTimeForTick(msg)
+
+
+def write(correction: ClockCorrection, day: Day, *, total: Figures, still_ours: Callable[[], None]) -> Figures:
+    """Write a day and the progress of its correction in one transaction; return the new total.
+
+    ``still_ours`` is called last: it raises where the lease is lost.
+
+    :raises tickhub.reference.corrections.CorrectionMoved: if another process has done it
+    :raises django.db.DatabaseError: if the database failed; nothing of the day is done
+    """
+    rows, recast = day.rows, day.recast
+    is_stored = ~rows.is_held | recast.is_released
+    keyed = Rows(
+        feed_id=rows.feed_id[is_stored].astype(np.int16),
+        seq=rows.seq[is_stored].astype(np.int16),
+        ticks=recast.ticks[is_stored],
+        quality=recast.quality[is_stored].astype(np.int32),
+        batch_id=rows.batch_id[is_stored],
+    ).sorted_by_key()
+    days = np.unique(keyed.ticks["time_msc"] // DAY_MS).tolist()
+    if days:
+        partitions.ensure(days, earliest_day=days[0], latest_day=days[-1])
+    with transaction.atomic(durable=True), connection.cursor() as cursor:
+        # Long work between statements is no client that has gone deaf.
+        cursor.execute("SET LOCAL statement_timeout = 0")
+        cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+        moved = rekeying.replace(
+            feed_ids=day.feed_ids,
+            from_msc=day.from_msc,
+            to_msc=day.to_msc,
+            expected=int(np.count_nonzero(~rows.is_held)),
+            rows=keyed,
+        )
+        held = rows.is_held
+        quarantine.recast(
+            row_ids=rows.held_id[held],
+            time_msc=recast.ticks["time_msc"][held],
+            offset_ms=recast.offset_ms[held],
+            # A released row keeps the reasons for which it was held.
+            quality=np.where(recast.is_released, rows.quality, recast.quality)[held],
+            is_released=recast.is_released[held],
+        )
+        inbox.restate(day.batches)
+        _tell_ambiguous(correction, rows, recast)
+        done = day.figures
+        done.conflicts = len(moved)
+        total = total.add(done)
+        corrections.advance(
+            correction=correction,
+            figures=asdict(total),
+            done={"day": str(np.datetime64(day.day, "D")), **asdict(done), "conflicting": _conflicts(moved)},
+        )
+        still_ours()
+    correction.days_done += 1
+    return total
+
+
+def _tell_ambiguous(correction: ClockCorrection, rows: CapturedRows, recast: Recast) -> None:
+    """Append a finding for each feed with ticks whose pass can no longer be told, as capture does."""
+    is_new = recast.is_unsure & ((rows.quality & int(Flag.AMBIGUOUS_TIME)) == 0)
+    for feed_id in np.unique(rows.feed_id[is_new]).tolist():
+        own = np.flatnonzero(is_new & (rows.feed_id == feed_id))
+        first = {"time_msc": int(recast.ticks["time_msc"][own[0]]), "seq": int(rows.seq[own[0]])}
+        findings.append(
+            [
+                Observation(
+                    Flag.AMBIGUOUS_TIME.name or "", feed_id, len(own), {"first": first, "correction": correction.pk}
+                )
+            ],
+            source_id=correction.source_id,
+            batch_id=int(rows.batch_id[own[0]]),
+        )
+
+
+def _conflicts(moved: Rows) -> list[dict[str, int]]:
+    """Tell the first ticks that could not keep their seq: feed, time and the seq that each has now."""
+    columns = (moved.feed_id, moved.ticks["time_msc"], moved.seq)
+    return [
+        {"feed": feed_id, "time_msc": time_msc, "seq": seq}
+        for feed_id, time_msc, seq in zip(*(c[:_TOLD_CONFLICTS].tolist() for c in columns), strict=True)
+    ]
