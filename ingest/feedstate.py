@@ -91,13 +91,14 @@ def _front(state: FeedState, captured_msc: Int64s, now_msc: int) -> tuple[int, i
     """Return the cursor for the sorted milliseconds of all rows captured from its own second on.
 
     A tick from the future must not carry the cursor along, for what comes before it would never be read; once the
-    terminal's time has reached it, the cursor follows.
+    terminal's time has reached it, the cursor follows. Where the time was set back behind the cursor, that stays, and
+    counts what came into its millisecond.
     """
     place = int(captured_msc.searchsorted(now_msc, side="right")) - 1
-    if place < 0 or captured_msc[place] < before(state)[0]:
-        return before(state)
-    last_msc = int(captured_msc[place])
-    return last_msc, place + 1 - int(captured_msc.searchsorted(last_msc))
+    is_behind = place < 0 or captured_msc[place] < before(state)[0]
+    last_msc = before(state)[0] if is_behind else int(captured_msc[place])
+    first, end = captured_msc.searchsorted([last_msc, last_msc + 1]).tolist()
+    return last_msc, end - first
 
 
 def cut(piece: Piece, size: int, *, now_msc: int) -> tuple[Piece, Piece]:

@@ -13,7 +13,7 @@ from tests.crash.system import MANAGE, environment
 
 logger = logging.getLogger(__name__)
 
-_RUNS = 5
+_RUNS = 4
 
 
 @pytest.mark.timeout(170)

@@ -248,6 +248,26 @@ def test_a_tick_from_the_future_does_not_carry_the_cursor_along() -> None:
     assert Cursor.objects.get().last_msc == NOON_MSC + 900
 
 
+# Before a feed's first tick, and between two ticks of one millisecond.
+@pytest.mark.parametrize("captured_before", [0, 2])
+def test_a_clock_set_back_leaves_a_cursor_that_counts_what_the_inbox_holds(captured_before: int) -> None:
+    rig = make_rig("EURUSD")
+    shown = make_ticks([(0, 1.1, 1.2), (0, 1.1, 1.2), (0, 1.1, 1.3), (7, 1.1, 1.4)])
+    rig.terminal.history = {"EURUSD": shown[:captured_before]}
+    rig.source.now_msc += 1
+    rig.poller.poll()
+
+    rig.terminal.history = {"EURUSD": shown}
+    rig.source.now_msc -= 60_000
+    rig.poller.poll()
+    # As after an error, or by another poller: a count that differs ends capture for good.
+    rig.poller.load()
+    rig.source.now_msc += 120_000
+    rig.poller.poll()
+
+    assert captured(rig).tolist() == shown.tolist()
+
+
 def test_a_feed_whose_only_tick_is_from_the_future_takes_it_once() -> None:
     rig = make_rig("EURUSD")
     rig.terminal.history["EURUSD"] = make_ticks([(60_000, 1.1, 1.2)])

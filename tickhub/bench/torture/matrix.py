@@ -71,21 +71,30 @@ def run(*, runs: int, seed: int, only: Sequence[str], tell: Callable[[str], obje
     base.chmod(0o711)
     begun_s = clock.monotonic_s()
     report = Report(seed)
+    try:
+        _run_all(base, report, runs=runs, only=only, tell=tell)
+    except (KeyboardInterrupt, SystemExit):
+        shutil.rmtree(base, ignore_errors=True)
+        raise
+    report.seconds = clock.monotonic_s() - begun_s
+    if report.is_green:
+        shutil.rmtree(base)
+    else:
+        shutil.rmtree(base / "pristine")
+        report.folder = str(base)
+    return report
+
+
+def _run_all(base: Path, report: Report, *, runs: int, only: Sequence[str], tell: Callable[[str], object]) -> None:
     with stage.opened(base) as opened:
         kinds = {name: _kinds(name, only, opened.disk_problem, report) for name in ways.WAYS}
         kinds = {name: found for name, found in kinds.items() if found}
         if not kinds:
             raise UsageError(f"none of the faults can be tried here: {report.skipped}")
         for number in range(runs):
-            outcome = _run(opened, number, schedule.seed_of(seed, number), kinds, tell)
+            outcome = _run(opened, number, schedule.seed_of(report.seed, number), kinds, tell)
             report.outcomes.append(outcome)
             tell(_line(number, runs, outcome))
-    report.seconds = clock.monotonic_s() - begun_s
-    if report.is_green:
-        shutil.rmtree(base)
-    else:
-        report.folder = str(base)
-    return report
 
 
 def _kinds(way: str, only: Sequence[str], disk_problem: str | None, report: Report) -> list[Kind]:

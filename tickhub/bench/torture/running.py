@@ -12,7 +12,7 @@ from pathlib import Path
 from tickhub.bench.torture import comparing, faults, material, ways
 from tickhub.bench.torture.faults import Missed, Steps
 from tickhub.bench.torture.schedule import Planned, Schedule
-from tickhub.bench.torture.stage import Stage
+from tickhub.bench.torture.stage import NotReady, Stage
 from tickhub.bench.torture.ways import Play
 from tickhub.core import clock
 from tickhub.core.errors import UsageError
@@ -80,15 +80,17 @@ def run(stage: Stage, schedule: Schedule) -> Outcome:
     played = material.cut(schedule.group, place=schedule.place, rows=schedule.rows)
     played.write(folder / "recorded")
     outcome = Outcome(schedule, played.count)
-    stage.wait_ready()
     source = f"run-{schedule.seed}-{clock.now_msc()}"
     speed = played.span_ms / 1000 / schedule.played_s
     spec = f"replay:{folder / 'recorded'}?speed={speed:.6f}&name={source}"
-    origin_msc = clock.now_msc() + int(_LEAD_S * 1000)
-    stage.begin(ways.WAYS[schedule.way], Play(source, spec, origin_msc, folder))
     try:
+        stage.wait_ready()
+        origin_msc = clock.now_msc() + int(_LEAD_S * 1000)
+        stage.begin(ways.WAYS[schedule.way], Play(source, spec, origin_msc, folder))
         _play(stage, outcome, clock.monotonic_s() + _LEAD_S)
         _compare(stage, outcome, source, sorted(played.ticks))
+    except NotReady as error:
+        outcome.problems.append(str(error))
     finally:
         stage.end_capture()
     outcome.seconds = round(clock.monotonic_s() - begun_s, 2)

@@ -21,6 +21,7 @@ from tickhub.bench.torture.nursery import Spawned
 from tickhub.bench.torture.proxy import FaultProxy
 from tickhub.bench.torture.ways import Play, Way
 from tickhub.core import clock
+from tickhub.core.errors import TickhubError, UsageError
 from tickhub.embedded.folder import DataFolder
 from tickhub.embedded.server import Server
 from tickhub.embedded.servers import Servers
@@ -45,6 +46,10 @@ _LOOK_S = 0.2
 _READY_S = 60.0
 # Exit codes after which `up` starts no other poller; a person may, after the first.
 _REFUSED, _PERMANENT = 2, 4
+
+
+class NotReady(TickhubError):
+    """The servers do not take work again."""
 
 
 @dataclass(slots=True)
@@ -186,7 +191,7 @@ class Stage:
         for name, server in self.servers.items():
             if server.poll() is not None and now_s - self._died_s.setdefault(name, now_s) > _RESTART_S:
                 # On a full disk it cannot be started; then it is tried again.
-                with contextlib.suppress(OSError, Exception):
+                with contextlib.suppress(OSError, UsageError):
                     server.start()
                 self._died_s.pop(name)
         for process in self.services.values():
@@ -269,12 +274,14 @@ class Stage:
             client.flushall()
 
     def wait_ready(self) -> None:
-        """Wait until both servers take work."""
+        """Wait until both servers take work.
+
+        :raises NotReady: if they do not in time
+        """
         deadline_s = clock.monotonic_s() + _READY_S
         while not all(server.poll() is None and server.answers() for server in self.servers.values()):
             if clock.monotonic_s() > deadline_s:
-                msg = f"servers not ready within {_READY_S:.0f} s; logs in {self.world}"
-                raise TimeoutError(msg)
+                raise NotReady(f"servers not ready within {_READY_S:.0f} s; logs in {self.world}")
             self.keep_alive()
             clock.sleep(0.05)
 
