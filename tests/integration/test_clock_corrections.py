@@ -316,7 +316,7 @@ def test_start_with_the_old_clock_is_refused_and_with_the_new_one_goes_on(tmp_pa
 
 
 def test_correction_is_in_the_audit_ledger_from_its_intent_to_its_end(tmp_path: Path) -> None:
-    utc = around(SPRING_MSC, 20)
+    utc = around(SPRING_MSC, 16)
     capture(tmp_path, "+02:00", ticks_at(utc, SPRING_MSC, 2, 3))
 
     correct("NY+7")
