@@ -8,8 +8,9 @@ import json
 import os
 import random
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import psycopg
 import redis
@@ -22,6 +23,7 @@ from tickhub.bench.torture.ways import AGENT, POLLER
 from tickhub.core import clock
 from tickhub.core.errors import TickhubError
 
+_T = TypeVar("_T")
 Steps = Iterator[float]
 _BACKENDS = "SELECT pid FROM pg_stat_activity WHERE application_name = 'tickhub' ORDER BY pid"
 _COMMIT_WITHIN_S, _COMMIT_STEP_S = 2.0, 0.05
@@ -102,8 +104,19 @@ def _kill_worker_child(stage: Stage, settings: Settings) -> Steps:
     children = stage.services["worker"].children()
     if not children:
         raise Missed("worker has no child")
-    os.kill(children[int(float(settings["which"]) * len(children))], signal.SIGKILL)
+    _kill(_chosen(children, settings))
     yield 0
+
+
+def _chosen(victims: Sequence[_T], settings: Settings) -> _T:
+    return victims[min(int(float(settings["which"]) * len(victims)), len(victims) - 1)]
+
+
+def _kill(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        raise Missed(f"process {pid} has ended meanwhile") from None
 
 
 def _kill_server(name: str) -> Callable[[Stage, Settings], Steps]:
@@ -111,7 +124,7 @@ def _kill_server(name: str) -> Callable[[Stage, Settings], Steps]:
         server = stage.servers[name]
         if server.pid is None or server.poll() is not None:
             raise Missed(f"{name} does not run")
-        os.kill(server.pid, signal.SIGKILL)
+        _kill(server.pid)
         yield 0
 
     return act
@@ -125,7 +138,7 @@ def _kill_backend(stage: Stage, settings: Settings) -> Steps:
         raise Missed(f"postgres does not answer: {error}") from error
     if not rows:
         raise Missed("no backend serves the system")
-    os.kill(int(str(rows[int(float(settings["which"]) * len(rows))][0])), signal.SIGKILL)
+    _kill(int(str(_chosen(rows, settings)[0])))
     yield 0
 
 
