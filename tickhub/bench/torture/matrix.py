@@ -58,7 +58,7 @@ class Report:
         }
 
 
-def run(*, runs: int, seed: int, only: Sequence[str], tell: Callable[[str], object]) -> Report:
+def run(*, runs: int, seed: int, only: Sequence[str], way: str | None, tell: Callable[[str], object]) -> Report:
     """Run the schedules of a seed, one after another; folders of runs that are not green are kept.
 
     :raises UsageError: if no such fault is known, or none can be tried here
@@ -72,7 +72,7 @@ def run(*, runs: int, seed: int, only: Sequence[str], tell: Callable[[str], obje
     begun_s = clock.monotonic_s()
     report = Report(seed)
     try:
-        _run_all(base, report, runs=runs, only=only, tell=tell)
+        _run_all(base, report, runs=runs, only=only, way=way, tell=tell)
     except (KeyboardInterrupt, SystemExit):
         shutil.rmtree(base, ignore_errors=True)
         raise
@@ -85,9 +85,11 @@ def run(*, runs: int, seed: int, only: Sequence[str], tell: Callable[[str], obje
     return report
 
 
-def _run_all(base: Path, report: Report, *, runs: int, only: Sequence[str], tell: Callable[[str], object]) -> None:
+def _run_all(
+    base: Path, report: Report, *, runs: int, only: Sequence[str], way: str | None, tell: Callable[[str], object]
+) -> None:
     with stage.opened(base) as opened:
-        kinds = {name: _kinds(name, only, opened.disk_problem, report) for name in ways.WAYS}
+        kinds = {name: _kinds(name, only, opened.disk_problem, report) for name in ([way] if way else ways.WAYS)}
         kinds = {name: found for name, found in kinds.items() if found}
         if not kinds:
             raise UsageError(f"none of the faults can be tried here: {report.skipped}")

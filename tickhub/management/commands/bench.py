@@ -9,7 +9,7 @@ from django.core.management.base import CommandParser
 
 from tickhub.bench import latency, pipeline
 from tickhub.bench.system import BenchFailed
-from tickhub.bench.torture import matrix
+from tickhub.bench.torture import matrix, ways
 from tickhub.core.errors import UsageError
 from tickhub.management.base import TickhubCommand
 
@@ -32,6 +32,7 @@ class Command(TickhubCommand):
         parser.add_argument("--runs", type=int, default=20, help="runs of capture-torture (default 20)")
         parser.add_argument("--seed", type=int, help="of the first run; each run tells its own (default: a new one)")
         parser.add_argument("--fault", action="append", default=[], metavar="NAME", help="only these, repeatable")
+        parser.add_argument("--way", choices=sorted(ways.WAYS), help="how ticks come in (default: drawn)")
         parser.add_argument("--json", action="store_true", help="write the report as the last line")
 
     def handle(self, *args: Any, **options: Any) -> None:  # Any: Django's signature
@@ -52,7 +53,9 @@ class Command(TickhubCommand):
         if options["runs"] < 1:
             raise UsageError(f"--runs {options['runs']}: expected at least 1")
         seed = random.SystemRandom().randrange(1 << 48) if options["seed"] is None else options["seed"]
-        report = matrix.run(runs=options["runs"], seed=seed, only=options["fault"], tell=self.stderr.write)
+        report = matrix.run(
+            runs=options["runs"], seed=seed, only=options["fault"], way=options["way"], tell=self.stderr.write
+        )
         self._print(report.facts(), as_json=options["json"])
         if not report.is_green:
             sys.exit(1)
