@@ -7,7 +7,7 @@ import pytest
 from pytest_django import Settings
 
 from ingest.models import Batch
-from storage import partitions, reader
+from storage import partitions, reader, tick_writer
 from tests.builders import NOON_MSC, make_ticks
 from tests.capturing import make_rig
 from tests.crash import workers
@@ -29,17 +29,21 @@ def is_waiting_for(table: str, connection: psycopg.Connection[tuple[int]]) -> bo
     return row is not None and row[0] > 0
 
 
-# The server then waits for the client: between two statements, or in the middle of COPY, where it obeys no timeout.
-@pytest.mark.parametrize(("table", "statement"), [("quality_finding", "INSERT INTO quality_finding"), ("tick", "COPY")])
+# Either all of a small batch is on its way already, or the server waits for the client in the middle of COPY, where it
+# obeys no timeout.
+@pytest.mark.parametrize(
+    ("table", "statement", "count"),
+    [("quality_finding", "INSERT INTO quality_finding", 3), ("tick", "COPY", tick_writer.INSERT_ROWS_MAX + 1)],
+)
 def test_a_deaf_worker_loses_its_batch_to_another(
-    table: str, statement: str, tmp_path: Path, settings: Settings
+    table: str, statement: str, count: int, tmp_path: Path, settings: Settings
 ) -> None:
     settings.PUBLISH_AGAIN_MS = 500
     settings.STATEMENT_TIMEOUT_MS = settings.IDLE_TRANSACTION_TIMEOUT_MS = 2000
     rig = make_rig("EURUSD")
-    crossed = make_ticks([(0, 1.1, 1.2), (0, 1.3, 1.2), (7, 1.1, 1.2)])
+    crossed = make_ticks([(0, 1.1, 1.2), (0, 1.3, 1.2), *((i, 1.1, 1.2) for i in range(1, count - 1))])
     rig.terminal.history["EURUSD"] = crossed
-    rig.source.now_msc += 10
+    rig.source.now_msc += count
     rig.poller.poll()
     timeouts = {"TICKHUB_STATEMENT_TIMEOUT_MS": "20000", "TICKHUB_IDLE_TRANSACTION_TIMEOUT_MS": "2000"}
 
