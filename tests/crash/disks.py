@@ -1,5 +1,6 @@
 """A small disk of its own for a test: a file system in memory, mounted by root."""
 
+import errno
 import os
 import shutil
 import subprocess
@@ -40,7 +41,13 @@ def fill(path: Path, *, leave_mb: int) -> Path:
     """Fill a disk with one file until so much is free; return the file."""
     ballast = path / "ballast"
     with ballast.open("ab") as file:
-        size = max(free_mb(path) - leave_mb, 0) << 20
-        if size:
-            os.posix_fallocate(file.fileno(), file.tell(), size)
+        while (size := max(free_mb(path) - leave_mb, 0) << 20) > 0:
+            try:
+                os.posix_fallocate(file.fileno(), file.tell(), size)
+            except OSError as error:
+                # Others write meanwhile: what was free is less by now.
+                if error.errno != errno.ENOSPC:
+                    raise
+            else:
+                break
     return ballast

@@ -58,7 +58,7 @@ class Agent:
 def system(new_system: NewSystem) -> System:
     """A system that captures next to nothing by itself, and runs until it is told to end."""
     running = new_system()
-    running.start(_IDLE, "--for=600")
+    running.start(_IDLE, options=("--for=600",))
     waited_for(lambda: running.find("manage.py poll"), within_s=60)
     return running
 

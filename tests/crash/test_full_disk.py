@@ -103,23 +103,3 @@ def test_a_disk_nearly_full_stops_capture_and_workers_and_room_resumes_them(disk
         assert "starting another poller" not in console
     finally:
         system.end()
-
-
-@pytest.mark.timeout(170)
-def test_a_disk_so_full_that_postgresql_goes_down_is_survived_too(disk: Path, tmp_path: Path) -> None:
-    source = recordings.write(tmp_path / "X.npz", recordings.make(_TICKS, seconds=2400, seed=6))
-    # Without a reserve PostgreSQL itself runs out of room, first for its tables, then for its log.
-    system = System(disk / "data", TICKHUB_DISK_RESERVE_MB="0")
-    try:
-        system.start(f"replay:{source}?symbol=X&speed={2400 / _PLAYED_S}&name=x")
-        assert wait_for(lambda: system.captured() > 0.2 * _TICKS, within_s=60), system.story()
-
-        ballast = disks.fill(disk, leave_mb=0)
-        log = system.data / "postgres.log"
-        assert wait_for(lambda: "No space left on device" in log.read_text(), within_s=30), system.story()
-        assert wait_for(lambda: fails_to_start(system, log), within_s=30), log.read_text()[-3000:]
-
-        ballast.unlink()
-        prove(system, source)
-    finally:
-        system.end()

@@ -1,14 +1,13 @@
 """Loads what every process of the system needs, once: processes are then forked from it in milliseconds."""
 
-import importlib
-
 import django
 
 django.setup()
-# Loaded for the processes to come; nothing here opens a connection.
-for _name in ("tickhub.celery", "tickhub.tasks", "tickhub.capturing", "celery.bin.celery", "celery.apps.worker"):
-    importlib.import_module(_name)
-for _name in ("celery.worker.consumer", "celery.beat", "django_celery_beat.schedulers", "kombu.transport.redis"):
-    importlib.import_module(_name)
-for _name in ("celery.concurrency.prefork", "tickhub.management.commands.poll", "django.core.management"):
-    importlib.import_module(_name)
+# Loaded for the processes to come, after the settings; nothing here opens a connection.
+import django.core.management  # noqa: E402
+import kombu.transport.redis  # noqa: E402, F401
+
+import tickhub.capturing  # noqa: E402
+import tickhub.celery  # noqa: E402
+import tickhub.management.commands.poll  # noqa: E402
+import tickhub.tasks  # noqa: E402, F401
