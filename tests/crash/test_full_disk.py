@@ -51,13 +51,6 @@ def incidents(system: System) -> list[list[str]]:
     return list(found or [])
 
 
-def fails_to_start(system: System, log: Path) -> bool:
-    """Whether PostgreSQL has gone down and cannot start; until then, its log of changes is filled by a megabyte."""
-    system.ask("SELECT pg_logical_emit_message(true, 'test', repeat('x', 1000000))")
-    text = log.read_text()
-    return 'could not write to file "pg_wal/' in text and "shutting down due to startup process failure" in text
-
-
 def prove(system: System, source: Path) -> None:
     code, figures = system.wait(within_s=90)
     story = system.story()
