@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 from functools import partial
 from pathlib import Path
 
@@ -12,7 +10,7 @@ import pytest
 
 from tests.crash import recordings
 from tests.crash.conftest import NewSystem
-from tests.crash.system import MANAGE, waited_for
+from tests.crash.system import waited_for
 from tests.crash.test_stopped_poller import another_poller
 from tests.integration.embedded.conftest import are_gone, wait_for
 from tickhub.core import clock
@@ -54,42 +52,4 @@ def test_a_poller_that_hangs_in_its_terminal_is_replaced_and_the_fence_shuts_it_
     assert story.count("is no longer the newest") == 1, story
     assert system.leftovers() == [], story
     expected = {"exported": _TICKS, "source": _TICKS, "missing": 0, "not_of_source": 0}
-    assert system.difference(source, "X") == expected
-
-
-@pytest.mark.timeout(170)
-def test_a_poller_that_guards_itself_is_killed_when_it_hangs_and_nothing_is_lost(
-    new_system: NewSystem, tmp_path: Path
-) -> None:
-    faults = tmp_path / "faults.jsonl"
-    source = recordings.write(tmp_path / "X.npz", recordings.make(20_000, seconds=1000, seed=6))
-    spec = f"replay:{source}?symbol=X&speed=200"
-    system = new_system(TICKHUB_FAULT_FILE=str(faults), TICKHUB_LEASE_TTL_MS="1000")
-    arguments = ["poll", f"--data-dir={system.data}", "--source", spec, "--until-drained", "--watchdog"]
-    with system.err.open("wb") as err:
-        system.out.touch()
-        system.process = subprocess.Popen(
-            [sys.executable, MANAGE, *arguments, "--hung-after=5"],
-            env=system.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=err,
-            stderr=err,
-            start_new_session=True,
-        )
-    # The guard's own command line says --watchdog, its child's does not.
-    assert wait_for(lambda: system.captured() > 0, within_s=90), system.story()
-    guard = system.process
-    first = waited_for(lambda: system.child_of(guard.pid, "manage.py poll"), within_s=5)
-
-    plan(faults, kind="hang")
-    assert wait_for(partial(are_gone, [first]), within_s=20), system.story()
-    code = guard.wait(60)
-
-    assert code == 0, system.story()
-    assert f"poller (pid {first}) has been silent for 5 s; killing it" in system.err.read_text()
-    # What it captured waits in the inbox; `up` finds nothing new in the recording and stores it.
-    system.start(spec)
-    code, figures = system.wait(within_s=60)
-    assert (code, figures.get("captured"), figures.get("lost")) == (0, 20_000, 0), system.story()
-    expected = {"exported": 20_000, "source": 20_000, "missing": 0, "not_of_source": 0}
     assert system.difference(source, "X") == expected

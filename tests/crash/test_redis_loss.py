@@ -63,27 +63,3 @@ def test_flushing_redis_and_doubling_every_message_loses_and_doubles_nothing(
     assert (figures["captured"], figures["stored"], figures["duplicates"]) == (_TICKS, _TICKS, 0), story
     expected = {"exported": _TICKS, "source": _TICKS, "missing": 0, "not_of_source": 0}
     assert system.difference(source, "X") == expected
-
-
-@pytest.mark.timeout(120)
-def test_capture_goes_on_while_redis_is_full_and_what_waited_is_stored_after(
-    new_system: NewSystem, tmp_path: Path
-) -> None:
-    source = recordings.write(tmp_path / "X.npz", recordings.make(_TICKS, seconds=2400, seed=4))
-    system = new_system(TICKHUB_PUBLISH_AGAIN_MS="1500")
-    system.start(f"replay:{source}?symbol=X&speed={2400 / _PLAYED_S}")
-    urls = waited_for(system.urls, within_s=60)
-    assert wait_for(partial(is_captured, system, 0.3), within_s=60)
-
-    with redis.Redis.from_url(urls["REDIS_URL"]) as client:
-        # Every command that could need memory is refused from now on: -OOM.
-        client.config_set("maxmemory", "1")
-        assert wait_for(partial(is_captured, system, 0.8), within_s=60), system.story()
-        client.config_set("maxmemory", "0")
-    code, figures = system.wait(within_s=90)
-
-    story = system.story()
-    assert (code, figures.get("lost"), figures.get("stored_twice")) == (0, 0, 0), story
-    assert (figures["captured"], figures["stored"], figures["duplicates"]) == (_TICKS, _TICKS, 0), story
-    expected = {"exported": _TICKS, "source": _TICKS, "missing": 0, "not_of_source": 0}
-    assert system.difference(source, "X") == expected
