@@ -223,6 +223,8 @@ def _capture_epochs(run: _Run, ending: Ending, should_stop: Callable[[], bool]) 
         captured += poller.captured
         if not is_over:
             return captured
+        if not poller.sees_all:
+            logger.warning("an epoch of the clock ended unread: backfill it", extra={"source": run.registered.name})
         _record_unsure(poller)
         place += 1
 
@@ -298,7 +300,7 @@ def _capture_epoch(poller: Poller, ending: Ending, should_stop: Callable[[], boo
     _loop(poller, past, backfiller, ending, should_stop, log)
     # Told to stop or not, what the terminal shows by now is captured before the poller ends.
     repeat(poller, lambda: _finish(poller, past), _out_of_patience(should_stop))
-    return poller.is_epoch_over and not should_stop()
+    return poller.is_epoch_read and not should_stop()
 
 
 def _open(
@@ -369,7 +371,7 @@ def _loop(
         saved = repeat(poller, lambda: _poll(poller, past, backfiller), should_stop)
         _note(poller, log, age_ms=None if saved >= _BUSY_TICKS else poller.age_ms)
         facts.note(poller.source.facts())
-        if poller.is_epoch_over:
+        if poller.is_epoch_read:
             return
         if ending.for_s is not None and clock.monotonic_s() - ending.started_s >= ending.for_s:
             return

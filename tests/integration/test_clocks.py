@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from django.db import connection
+from pytest_django import Settings
 
 from quality.models import QuarantinedTick
 from storage import reader
@@ -125,6 +126,18 @@ def test_an_outage_over_the_switch_leaves_only_what_cannot_be_told_marked(tmp_pa
     assert max(unsure) < AUTUMN_MSC + HOUR_MS
     row = ClockEpoch.objects.get(source__name="broker", starts_msc=AUTUMN_MSC)
     assert row.unsure_to_msc == AUTUMN_MSC + 3 * HOUR_MS
+
+
+def test_an_epoch_of_many_pages_is_read_to_its_end_before_the_next_begins(tmp_path: Path, settings: Settings) -> None:
+    settings.PAGE_TICKS = 100
+    utc = times(AUTUMN_MSC)
+    spec = record(tmp_path, ticks_at(utc, AUTUMN_MSC, 3, 2))
+
+    capture_at(spec, AUTUMN_MSC - 115 * MINUTE_MS, int(utc[0]))
+    capture_at(spec, AUTUMN_MSC + 90 * MINUTE_MS, int(utc[0]))
+    running.capture(f"{spec}&speed=max")
+
+    assert_complete(tmp_path, None)
 
 
 def test_an_outage_within_the_first_pass_is_told_apart_when_capture_is_back_soon(tmp_path: Path) -> None:
