@@ -20,7 +20,9 @@ from tests.integration.embedded.conftest import wait_for
 
 logger = logging.getLogger(__name__)
 
-_TICKS, _PLAYED_S, _KILLED_WITHIN_S = 200_000, 26, 19.0
+# Played in twice the time that the kills take on a machine with nothing else to do.
+_TICKS, _PLAYED_S = 200_000, 30
+_LONGEST_PEACE_S = 2.5
 
 _TARGETS: dict[str, Callable[[System], int | None]] = {
     "worker": lambda s: s.find("celery", "worker"),
@@ -49,14 +51,14 @@ def test_killing_every_process_at_random_moments_loses_and_doubles_nothing(
     waited_for(partial(_TARGETS["poller"], system), within_s=60)
     wait_for(lambda: system.captured() > 0, within_s=60)
     begun_s = time.monotonic()
-    moments = sorted(rng.uniform(0, _KILLED_WITHIN_S) for _ in _TARGETS)
 
-    for moment_s, name in zip(moments, rng.sample(sorted(_TARGETS), len(_TARGETS)), strict=True):
-        wait_for(partial(has_come, begun_s + moment_s), within_s=60)
-        pid = waited_for(partial(_TARGETS[name], system), within_s=20)
+    for name in rng.sample(sorted(_TARGETS), len(_TARGETS)):
+        wait_for(partial(has_come, time.monotonic() + rng.uniform(0, _LONGEST_PEACE_S)), within_s=60)
+        # Where a kill has taken it along, it must come back first.
+        pid = waited_for(partial(_TARGETS[name], system), within_s=40)
         os.kill(pid, signal.SIGKILL)
         logger.warning("%.1f s: killed %s, pid %s", time.monotonic() - begun_s, name, pid)
-    captured = waited_for(lambda: system.captured() or None, within_s=20)
+    captured = waited_for(lambda: system.captured() or None, within_s=40)
     assert captured < _TICKS
     code, figures = system.wait(within_s=90)
 
