@@ -14,9 +14,9 @@ from ingest.sources import spec as specs
 from ingest.sources.account import Expected
 from ingest.sources.constants import Constants
 from ingest.sources.mapping import Rules
-from ingest.sources.session import TIMEOUT_MS, Session, TerminalUnavailable
+from ingest.sources.session import Session, TerminalUnavailable
 from ingest.sources.spec import Mt5Spec
-from ingest.sources.surface import ReadingSurface
+from ingest.sources.surface import TIMEOUT_MS, ReadingSurface
 from ingest.sources.terminal import Health, Mapped, Terminal
 from tickhub.core import zones
 from tickhub.core.errors import UsageError

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from ingest import heartbeat
 from ingest.sources import faults, mt5, recording
 from ingest.sources.account import Expected
 from ingest.sources.market import Market
@@ -234,7 +235,7 @@ def _listings(spec: PlayedSpec) -> tuple[dict[str, Listing], list[str]]:
     epochs = _epochs(spec)
     if isinstance(spec, ProviderSpec):
         found, notes = providers.load(spec)
-        return {loaded.symbol: Listing(RecordingTape(loaded.ticks, epochs), digits) for loaded, digits in found}, notes
+        return {loaded.symbol: Listing(_tape(loaded, epochs), digits) for loaded, digits in found}, notes
     skipped: list[str] = []
     if spec.path.is_dir():
         if spec.symbol is not None:
@@ -243,12 +244,15 @@ def _listings(spec: PlayedSpec) -> tuple[dict[str, Listing], list[str]]:
     else:
         recordings = [recording.load(spec.path, spec.symbol)]
     listings = {
-        loaded.symbol: Listing(
-            RecordingTape(loaded.ticks, epochs), recording.digits(loaded.ticks), recording.is_quoted(loaded.ticks)
-        )
+        loaded.symbol: Listing(_tape(loaded, epochs), recording.digits(loaded.ticks), recording.is_quoted(loaded.ticks))
         for loaded in recordings
     }
     return listings, [*(f"skipped {entry}" for entry in skipped), *_bad_line_notes(recordings)]
+
+
+def _tape(loaded: Recording, epochs: Epochs) -> RecordingTape:
+    heartbeat.beat_before_loading(loaded.ticks.nbytes)
+    return RecordingTape(loaded.ticks, epochs)
 
 
 def _bad_line_notes(recordings: list[Recording]) -> list[str]:

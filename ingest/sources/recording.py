@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ingest import heartbeat
 from ingest.sources import export
 from ingest.sources.spec import SYMBOL_CHARS_MAX
 from tickhub.core import ticks as tick_arrays
@@ -46,6 +47,7 @@ def load(path: Path, symbol: str | None = None) -> Recording:
         raise UsageError(f"recording {path}: expected a file named .npz, .csv or .tsv")
     name = symbol or symbol_of(path)
     try:
+        heartbeat.beat_before_loading(path.stat().st_size)
         if suffix == ".npz":
             return Recording(name, _load_npz(path), path)
         parsed = export.parse(path.read_bytes())

@@ -5,6 +5,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from ingest import heartbeat
 from ingest.sources.providers import loaded
 from ingest.sources.providers.loaded import Loaded, Piece, Unreadable
 from ingest.sources.spec import ProviderSpec
@@ -67,6 +68,7 @@ def _texts(path: Path) -> Iterator[tuple[str, bytes]]:
     """
     suffix = path.suffix.lower()
     if suffix == ".csv":
+        heartbeat.beat_before_loading(path.stat().st_size)
         yield path.name, path.read_bytes()
     elif suffix == ".zip":
         with zipfile.ZipFile(path) as archive:
@@ -74,6 +76,7 @@ def _texts(path: Path) -> Iterator[tuple[str, bytes]]:
             if not names:
                 raise Unreadable("holds no .csv")
             for name in names:
+                heartbeat.beat_before_loading(archive.getinfo(name).file_size)
                 yield Path(name).name, archive.read(name)
     else:
         raise Unreadable("is no .csv and no .zip")
