@@ -1,11 +1,11 @@
 """Finds a provider's text files: ``.csv``, or ``.zip`` archives of them as they are handed out."""
 
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ingest import heartbeat
+from ingest.sources import archives
 from ingest.sources.providers import loaded, repeats
 from ingest.sources.providers.loaded import Loaded, Piece, Unreadable
 from ingest.sources.spec import ProviderSpec
@@ -49,7 +49,7 @@ def _add(found: Loaded, path: Path, read: Read, spec: ProviderSpec) -> None:
                 found.pieces.append(piece)
     except Unreadable as error:
         found.left_out.append(f"{path}: {error}")
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+    except archives.DAMAGED as error:
         found.left_out.append(f"{path}: is damaged, or an archive that cannot be opened: {error}")
     except OSError as error:
         found.left_out.append(f"{path}: cannot be read: {error.strerror or error}")

@@ -214,6 +214,21 @@ def test_files_cut_inside_a_millisecond_follow_one_another(tmp_path: Path) -> No
     assert len(ticks_of(played(f"histdata:{tmp_path}"), "EURUSD")) == 4
 
 
+def test_an_archive_packed_by_lzma_and_damaged_is_left_out(tmp_path: Path) -> None:
+    put(tmp_path / "DAT_ASCII_EURUSD_T_201202.csv", HISTDATA)
+    torn = tmp_path / "DAT_ASCII_EURUSD_T_201203.zip"
+    with zipfile.ZipFile(torn, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("DAT_ASCII_EURUSD_T_201203.csv", HISTDATA * 50)
+    raw = torn.read_bytes()
+    # Behind the entry's header, in what is packed.
+    torn.write_bytes(raw[:80] + bytes(byte ^ 0xFF for byte in raw[80:100]) + raw[100:])
+
+    source = played(f"histdata:{tmp_path}")
+
+    assert len(ticks_of(source, "EURUSD")) == 3
+    assert [note.startswith(f"skipped {torn}: is damaged") for note in source.notes] == [True]
+
+
 def test_bars_of_histdata_are_refused_in_one_line(tmp_path: Path) -> None:
     bars = b"20120201 000000;1.306600;1.306600;1.306560;1.306560;0\n"
     path = put(tmp_path / "DAT_ASCII_EURUSD_M1_201202.csv", bars)
