@@ -4,14 +4,18 @@ Written outside the transaction that saves ticks, by a statement of its own ever
 is kept and added to the next. It never holds up capture.
 """
 
+import datetime as dt
 import logging
 from dataclasses import dataclass, fields
 from statistics import median
 
-from django.db import DatabaseError, InterfaceError, connection
+from django.db import DatabaseError, InterfaceError, connection, transaction
+from django.db.models import Min
 
+from ingest.models import ConnectionMinute
 from ingest.sources.breaker import Circuit
 from ingest.sources.terminal import Health, Link
+from tickhub.audit import ledger
 from tickhub.core import clock, metrics
 from tickhub.core.clock import DAY_MS
 
@@ -19,6 +23,9 @@ logger = logging.getLogger(__name__)
 
 MINUTE_MS = 60_000
 WRITE_S = 10.0
+KEPT_DAYS = 90
+# Days removed by one call at the most: after a long pause many are due.
+_DAYS_MOST = 14
 _CIRCUITS = {Circuit.CLOSED: 0, Circuit.HALF_OPEN: 1, Circuit.OPEN: 2}
 
 _ADD = """
@@ -149,3 +156,31 @@ def _column(link: Link, *, answers: bool) -> str | None:
     if link is Link.LINK_LOST:
         return "link_lost_ms"
     return "connected_ms" if link is Link.CONNECTED and answers else "ipc_lost_ms"
+
+
+def forget(*, now: dt.datetime) -> int:
+    """Remove the minutes of UTC days longer ago than they are kept, the oldest day first; return how many rows.
+
+    The intent stands in the audit ledger before; that it was done, in the transaction that does it.
+    """
+    today = now.astimezone(dt.UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    removed = 0
+    for _ in range(_DAYS_MOST):
+        oldest = ConnectionMinute.objects.aggregate(oldest=Min("minute_at"))["oldest"]
+        if oldest is None or oldest >= today - dt.timedelta(days=KEPT_DAYS):
+            break
+        start = oldest.astimezone(dt.UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        removed += _forget_day(start)
+    return removed
+
+
+def _forget_day(start: dt.datetime) -> int:
+    about = f"connection minutes of {start:%Y-%m-%d}"
+    with transaction.atomic(durable=True):
+        ledger.record(actor=ledger.SYSTEM, action="RETENTION_BEGUN", about=about, details={"kept_days": KEPT_DAYS})
+    with transaction.atomic(durable=True):
+        rows, _ = ConnectionMinute.objects.filter(
+            minute_at__gte=start, minute_at__lt=start + dt.timedelta(days=1)
+        ).delete()
+        ledger.record(actor=ledger.SYSTEM, action="RETENTION_DONE", about=about, details={"rows": rows})
+    return rows

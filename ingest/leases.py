@@ -1,5 +1,6 @@
 """Leases: one poller for each source, fenced so that a poller that was replaced can commit nothing."""
 
+import socket
 from dataclasses import dataclass
 
 from django.db import connection, transaction
@@ -25,6 +26,31 @@ class Held:
     ttl_ms: int
     # When the holder before was last heard of, if it ended without giving the lease back; UTC.
     silent_from_msc: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Expired:
+    """A lease that nobody renewed in time, and since when by the database's clock; ``source`` is a name."""
+
+    source: str
+    holder: str
+    expired_s: float
+
+
+def holder_of(pid: int) -> str:
+    """Return what a process of this machine calls itself."""
+    return f"{socket.gethostname()} pid {pid}"
+
+
+def expired() -> list[Expired]:
+    """Return the leases that have expired. One that was given back has expired since 1970."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT s.name, l.holder, extract(epoch FROM clock_timestamp() - l.expires_at)::float8"
+            " FROM ingest_lease l JOIN reference_source s ON s.id = l.source_id"
+            " WHERE l.expires_at < clock_timestamp() ORDER BY s.name"
+        )
+        return [Expired(*row) for row in cursor.fetchall()]
 
 
 def acquire(*, source_id: int, holder: str, ttl_ms: int) -> Held:

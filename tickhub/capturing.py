@@ -3,7 +3,6 @@
 import logging
 import os
 import random
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from urllib.parse import quote
@@ -74,15 +73,22 @@ class Registered:
         return Target(self.source_id, self.name, self.epochs, place, self.feeds, unsure)
 
 
-def prepare(spec: SourceSpec, *, origin_msc: int | None) -> tuple[OpenSource, Registered]:
+def prepare(
+    spec: SourceSpec, *, origin_msc: int | None, opened: OpenSource | None = None
+) -> tuple[OpenSource, Registered]:
     """Open a source and register it with its clock, feeds and playback origin.
+
+    ``opened`` is what an earlier call of this process returned: it is brought to where the source stands by now.
 
     :raises tickhub.core.errors.UsageError: if the source cannot be opened, or is known under another clock
     :raises ingest.sources.session.TerminalUnavailable: if a real terminal does not answer
     """
     corrections.refuse_unfinished(source_name=spec.identity)
     playback = _playback(spec, origin_msc)
-    source = opening.open_source(spec, playback=playback)
+    if opened is None:
+        source = opening.open_source(spec, playback=playback)
+    else:
+        source = opening.stand_again(opened, spec, playback=playback)
     row = sources.register(
         Description(
             name=spec.identity,
@@ -176,9 +182,10 @@ def run(
     if lease is None:
         return 0
     if lease.fence > 1:
-        # Another poller may have gone on while this one waited: playback stands where that one left it.
+        # Another poller may have gone on while this one waited: playback stands where that one left it. Nothing is
+        # loaded again: that may take minutes, in which nobody would renew the lease.
         try:
-            source, registered = prepare(spec, origin_msc=origin_msc)
+            source, registered = prepare(spec, origin_msc=origin_msc, opened=source)
         except UsageError:
             leases.release(lease)
             raise
@@ -236,7 +243,7 @@ def backfill_now(source_name: str) -> int:
     :raises tickhub.core.errors.UsageError: if the source cannot be opened here
     """
     row = Source.objects.get(name=source_name)
-    held = leases.acquire(source_id=row.pk, holder=_holder(), ttl_ms=settings.LEASE_TTL_MS)
+    held = leases.acquire(source_id=row.pk, holder=leases.holder_of(os.getpid()), ttl_ms=settings.LEASE_TTL_MS)
     try:
         source, registered = prepare(specs.parse(row.spec), origin_msc=None)
         poller = _poller(source, registered.target(_first_place(registered)), held, publish=None)
@@ -245,10 +252,6 @@ def backfill_now(source_name: str) -> int:
         return Backfiller(poller).run()
     finally:
         leases.release(held)
-
-
-def _holder() -> str:
-    return f"{socket.gethostname()} pid {os.getpid()}"
 
 
 def _first_place(registered: Registered) -> int:
@@ -312,6 +315,7 @@ def _open(
     known = Source.objects.filter(name=spec.identity).first()
     log = ConnectionLog(source_id=known.pk, name=known.name) if known else None
     while True:
+        heartbeat.beat()
         try:
             opened = prepare(spec, origin_msc=origin_msc)
         except WrongAccount:
@@ -341,7 +345,7 @@ def _open(
 
 def _acquire(registered: Registered, should_stop: Callable[[], bool]) -> leases.Held | None:
     """Wait until the source's lease is free; None if told to stop meanwhile."""
-    holder = _holder()
+    holder = leases.holder_of(os.getpid())
     is_told = False
     while not should_stop():
         try:

@@ -7,6 +7,7 @@ from pathlib import Path
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
 
+from tickhub.core import textfiles
 from tickhub.core.clock import DAY_MS
 from tickhub.core.errors import UsageError
 
@@ -32,9 +33,12 @@ def secret(name: str) -> str | None:
     if path is None:
         return os.environ.get(name)
     try:
-        value = Path(path).read_text().strip()
+        value = textfiles.read(Path(path)).strip()
     except OSError as error:
         msg = f"{name}_FILE={path}: {error.strerror}"
+        raise UsageError(msg) from error
+    except ValueError as error:
+        msg = f"{name}_FILE={path}: {error}"
         raise UsageError(msg) from error
     if not value:
         msg = f"{name}_FILE={path}: the file is empty"

@@ -8,12 +8,12 @@ from celery import Task
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 
-from ingest import inbox, queries, sessions
+from ingest import connections, inbox, queries, sessions
 from quality import incidents
 from storage import latest
 from tickhub import disk, hostclock, overflow, pipeline, publishing, watching
 from tickhub.celery import app
-from tickhub.core import metrics
+from tickhub.core import clock, metrics
 from tickhub.core.errors import TransientError
 from tickhub.disk import DiskFull
 from tickhub.reference import queries as reference
@@ -90,6 +90,12 @@ def watch_sources(**_: object) -> None:
 def watch_host_clock(**_: object) -> None:
     """Measure the host's clock; open and resolve its incidents."""
     hostclock.watch()
+
+
+@app.task(name="ingest.forget_connections")
+def forget_connections(**_: object) -> None:
+    """Remove the connection minutes of days long past."""
+    connections.forget(now=clock.now())
 
 
 @app.task(name="storage.refresh_latest")

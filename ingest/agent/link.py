@@ -14,6 +14,7 @@ from websockets.sync.client import ClientConnection, connect
 from ingest.wire import binary, closing, limits, lines
 from ingest.wire.closing import Closing
 from ingest.wire.messages import Frame, FromAgent, FromBridge, Rows
+from tickhub.core import textfiles
 from tickhub.core.errors import TransientError, UsageError
 
 PATH = "/ws/ingest"
@@ -49,7 +50,7 @@ def address(url: str, token_file: Path, *, ca_file: Path | None, allows_plain: b
             f"--bridge {url}: the token would travel in the clear; use wss://, or --insecure inside a tunnel"
         )
     try:
-        token = token_file.read_text(encoding="utf-8").strip()
+        token = textfiles.read(token_file).strip()
     except (OSError, ValueError) as error:
         raise UsageError(f"--token-file {token_file}: cannot be read: {error}") from error
     if not token or not token.isascii() or not token.isprintable() or " " in token:

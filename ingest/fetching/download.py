@@ -3,6 +3,7 @@
 import http.client
 import os
 import random
+import secrets
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -54,10 +55,11 @@ def download(
     :raises UsageError: if the folder cannot be written to
     """
     raw = _receive_patiently(url, check, policy, retried)
-    making = path.with_name(path.name + ".part")
+    # A name of its own: what another run into this folder is still writing must not get the file's name.
+    making = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with making.open("wb") as file:
+        with making.open("xb") as file:
             file.write(raw)
             file.flush()
             # Else a power cut could leave the name of an empty file, which means an hour without ticks.
@@ -93,6 +95,9 @@ def _receive(url: str, timeout_s: float) -> bytes:
     try:
         with urllib.request.urlopen(request, timeout=timeout_s) as answer:  # noqa: S310  # likewise
             raw: bytes = answer.read()
+            # Cut off before its body, an answer that does not tell its length looks like an hour without ticks.
+            if not raw and answer.headers.get("Content-Length") != "0" and not answer.chunked:
+                raise _TryAgain("is empty and does not say that it is whole")
             return raw
     except urllib.error.HTTPError as error:
         with error:

@@ -4,10 +4,10 @@ import datetime as dt
 import io
 import re
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from ingest.sources import archives
 from ingest.sources.providers import bi5
 from ingest.sources.providers.loaded import Unreadable
 from tickhub.core import clock
@@ -56,7 +56,7 @@ def _check_archive(raw: bytes) -> None:
     try:
         with zipfile.ZipFile(io.BytesIO(raw)) as archive:
             torn = archive.testzip()
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+    except archives.DAMAGED as error:
         raise Unreadable(f"is no whole archive: {error}") from error
     if torn is not None:
         raise Unreadable(f"is damaged: {torn}")

@@ -14,11 +14,11 @@ from ingest.sources import spec as specs
 from ingest.sources.account import Expected
 from ingest.sources.constants import Constants
 from ingest.sources.mapping import Rules
-from ingest.sources.session import TIMEOUT_MS, Session, TerminalUnavailable
+from ingest.sources.session import Session, TerminalUnavailable
 from ingest.sources.spec import Mt5Spec
-from ingest.sources.surface import ReadingSurface
+from ingest.sources.surface import TIMEOUT_MS, ReadingSurface
 from ingest.sources.terminal import Health, Mapped, Terminal
-from tickhub.core import zones
+from tickhub.core import textfiles, zones
 from tickhub.core.errors import UsageError
 from tickhub.core.symbols import SymbolFacts
 from tickhub.core.zones import ClockRule
@@ -166,7 +166,7 @@ def describe(spec: Mt5Spec, sources_file: str | None) -> Description:
     if not sources_file:
         raise UsageError(f"{spec.text}: {SOURCES_FILE} names no sources file")
     try:
-        table = tomllib.loads(Path(sources_file).read_text(encoding="utf-8")).get(spec.terminal)
+        table = tomllib.loads(textfiles.read(Path(sources_file))).get(spec.terminal)
     except (OSError, ValueError) as error:
         raise UsageError(f"sources file {sources_file}: cannot be read: {error}") from error
     if not isinstance(table, dict):
@@ -174,9 +174,11 @@ def describe(spec: Mt5Spec, sources_file: str | None) -> Description:
     where = f"sources file {sources_file}, [{spec.terminal}]"
     password_file = _value(table, "password_file", str, where)
     try:
-        password = Path(password_file).read_text(encoding="utf-8").strip()
+        password = textfiles.read(Path(password_file)).strip()
     except OSError as error:
         raise UsageError(f"{where}: password_file {password_file} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise UsageError(f"{where}: password_file {password_file}: {error}") from error
     symbols = _symbols(_value(table, "symbols", list, where), where)
     return Description(
         path=_value(table, "path", str, where),

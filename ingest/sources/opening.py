@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from ingest import heartbeat
 from ingest.sources import faults, mt5, recording
 from ingest.sources.account import Expected
 from ingest.sources.market import Market
@@ -27,7 +28,7 @@ from tickhub.core.errors import UsageError
 from tickhub.core.symbols import SymbolFacts
 from tickhub.core.zones import ClockRule, Epochs
 
-__all__ = ["Playback", "SimulatedSource", "open_for_rereading", "open_source"]
+__all__ = ["Playback", "SimulatedSource", "open_for_rereading", "open_source", "stand_again"]
 
 # Epochs of a simulated terminal's clock reach so far into the future.
 _AHEAD_MS = 730 * clock.DAY_MS
@@ -67,7 +68,7 @@ class SimulatedSource(PlainSource):
         self.start_msc = start_msc
         self.notes = tuple(notes)
         self._begins_msc = spec.begins_msc
-        self._listings = listings
+        self.listings = listings
         self._clock = playback_clock
         self._surface = surface
         self._session = Session(surface, label=spec.text, symbols=self.symbols, expected=expected)
@@ -95,23 +96,23 @@ class SimulatedSource(PlainSource):
 
     def is_exhausted(self) -> bool:
         """See :meth:`OpenSource.is_exhausted`."""
-        tapes = [listing.tape for listing in self._listings.values()]
+        tapes = [listing.tape for listing in self.listings.values()]
         return all(isinstance(t, RecordingTape) and self._clock.now_msc >= t.shown_at[-1] for t in tapes)
 
     def begins_msc(self, symbol: str, now_msc: int) -> int:
         """See :meth:`OpenSource.begins_msc`."""
         if self._begins_msc is not None:
             return self._begins_msc
-        tape = self._listings[symbol].tape
+        tape = self.listings[symbol].tape
         return tape.first_msc if isinstance(tape, RecordingTape) else now_msc // 1000 * 1000
 
     def digits(self, symbol: str) -> int:
         """See :meth:`OpenSource.digits`."""
-        return self._listings[symbol].digits
+        return self.listings[symbol].digits
 
     def is_quoted(self, symbol: str) -> bool:
         """See :meth:`OpenSource.is_quoted`."""
-        return self._listings[symbol].is_quoted
+        return self.listings[symbol].is_quoted
 
 
 def open_source(spec: SourceSpec, *, playback: Playback, host_now_msc: Callable[[], int] = clock.now_msc) -> OpenSource:
@@ -121,12 +122,21 @@ def open_source(spec: SourceSpec, *, playback: Playback, host_now_msc: Callable[
     :raises ingest.sources.session.TerminalUnavailable: if a real terminal does not answer
     """
     if isinstance(spec, PlayedSpec):
-        return _open_replay(spec, playback=playback, host_now_msc=host_now_msc)
+        return _play(spec, *_listings(spec), playback=playback, host_now_msc=host_now_msc)
     if isinstance(spec, SimSpec):
         return _open_sim(spec, host_now_msc, fault_file=faults.of_environment())
     if isinstance(spec, Mt5Spec):
         return mt5.open_source(spec, host_now_msc=host_now_msc)
     raise UsageError(f"source {spec.text}: its ticks come from an agent through the bridge, it has no poller")
+
+
+def stand_again(
+    source: OpenSource, spec: SourceSpec, *, playback: Playback, host_now_msc: Callable[[], int] = clock.now_msc
+) -> OpenSource:
+    """Return a source opened earlier as it stands by now; a real terminal stays connected, files are not read again."""
+    if isinstance(source, SimulatedSource) and isinstance(spec, PlayedSpec):
+        return _play(spec, source.listings, source.notes, playback=playback, host_now_msc=host_now_msc)
+    return source
 
 
 def open_for_rereading(
@@ -178,8 +188,14 @@ def _open_sim(spec: SimSpec, host_now_msc: Callable[[], int], *, fault_file: Pat
     )
 
 
-def _open_replay(spec: PlayedSpec, *, playback: Playback, host_now_msc: Callable[[], int]) -> SimulatedSource:
-    listings, notes = _listings(spec)
+def _play(
+    spec: PlayedSpec,
+    listings: dict[str, Listing],
+    notes: Sequence[str],
+    *,
+    playback: Playback,
+    host_now_msc: Callable[[], int],
+) -> SimulatedSource:
     start_msc = playback.start_msc
     if start_msc is None:
         start_msc = spec.start_msc
@@ -219,7 +235,7 @@ def _listings(spec: PlayedSpec) -> tuple[dict[str, Listing], list[str]]:
     epochs = _epochs(spec)
     if isinstance(spec, ProviderSpec):
         found, notes = providers.load(spec)
-        return {loaded.symbol: Listing(RecordingTape(loaded.ticks, epochs), digits) for loaded, digits in found}, notes
+        return {loaded.symbol: Listing(_tape(loaded, epochs), digits) for loaded, digits in found}, notes
     skipped: list[str] = []
     if spec.path.is_dir():
         if spec.symbol is not None:
@@ -228,12 +244,15 @@ def _listings(spec: PlayedSpec) -> tuple[dict[str, Listing], list[str]]:
     else:
         recordings = [recording.load(spec.path, spec.symbol)]
     listings = {
-        loaded.symbol: Listing(
-            RecordingTape(loaded.ticks, epochs), recording.digits(loaded.ticks), recording.is_quoted(loaded.ticks)
-        )
+        loaded.symbol: Listing(_tape(loaded, epochs), recording.digits(loaded.ticks), recording.is_quoted(loaded.ticks))
         for loaded in recordings
     }
     return listings, [*(f"skipped {entry}" for entry in skipped), *_bad_line_notes(recordings)]
+
+
+def _tape(loaded: Recording, epochs: Epochs) -> RecordingTape:
+    heartbeat.beat_before_loading(loaded.ticks.nbytes)
+    return RecordingTape(loaded.ticks, epochs)
 
 
 def _bad_line_notes(recordings: list[Recording]) -> list[str]:

@@ -2,13 +2,13 @@
 
 import re
 import zipfile
-import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from ingest.sources import export
+from ingest import heartbeat
+from ingest.sources import archives, export
 from ingest.sources.spec import SYMBOL_CHARS_MAX
 from tickhub.core import ticks as tick_arrays
 from tickhub.core.errors import UsageError
@@ -46,6 +46,7 @@ def load(path: Path, symbol: str | None = None) -> Recording:
         raise UsageError(f"recording {path}: expected a file named .npz, .csv or .tsv")
     name = symbol or symbol_of(path)
     try:
+        heartbeat.beat_before_loading(path.stat().st_size)
         if suffix == ".npz":
             return Recording(name, _load_npz(path), path)
         parsed = export.parse(path.read_bytes())
@@ -65,7 +66,7 @@ def _load_npz(path: Path) -> Ticks:
             ticks = archive["ticks"]
     except KeyError:
         raise UsageError(f"recording {path}: holds no array named ticks") from None
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, RuntimeError) as error:
+    except (*archives.DAMAGED, ValueError) as error:
         reason = str(error).split("\n", 1)[0]
         raise UsageError(f"recording {path}: array ticks cannot be read: {reason}") from error
     # Without its .npy header an entry of the archive comes as bare bytes.

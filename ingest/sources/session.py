@@ -8,7 +8,6 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from ingest import heartbeat
 from ingest.sources.account import Expected, WrongAccount
 from ingest.sources.breaker import Breaker
 from ingest.sources.terminal import Connectable, Link
@@ -22,7 +21,6 @@ logger = logging.getLogger(__name__)
 
 # How often the symbols are looked at: whether they are still shown, and what is said of them.
 LOOK_S = 5.0
-TIMEOUT_MS = 60_000
 # RES_E_NOT_FOUND of the package.
 _NOT_FOUND = -4
 
@@ -71,15 +69,12 @@ class Session:
         :raises UnknownSymbol: if it knows no such symbol
         :raises TerminalUnavailable: if it cannot be initialised, or a symbol not be selected
         """
-        # Starting a terminal may take as long as its timeout, twice: initialize and login.
-        heartbeat.beat(extra_s=2 * self._settings.get("timeout", TIMEOUT_MS) / 1000)
         if not self._terminal.initialize(*self._path, **self._settings):
             raise TerminalUnavailable(self._problem("cannot be initialised"))
         self._check(self._account())
         for symbol in self._symbols:
             if not self._terminal.symbol_select(symbol, True):
                 raise self._refused(symbol)
-        heartbeat.beat()
         self.connections += 1
         self._look_at_link()
         self._look_at_symbols()

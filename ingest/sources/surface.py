@@ -1,7 +1,8 @@
 """The reading surface of the MetaTrader5 package: the functions named here can be called, and no other.
 
-The module itself is not kept. Each call is timed, since a terminal may hang in any of them, and rows are handed out
-only if the terminal is on the expected account after it answered.
+The module itself is not kept. Each call is timed, since a terminal may hang in any of them; whoever watches this
+process is told before a call that may take long. Rows are handed out only if the terminal is on the expected account
+after it answered.
 """
 
 from collections.abc import Callable
@@ -28,8 +29,12 @@ READING = (
     "copy_ticks_range",
 )
 # These may take a minute by themselves: they start the terminal.
+TIMEOUT_MS = 60_000
 _STARTING = frozenset(("initialize", "login"))
 HUNG_AFTER_S = 5.0
+# A terminal that has to fetch history from its broker answers a read after 45 s at the latest, with what it has.
+_FETCHING_S = 60.0
+_SLACK_S = 10.0
 
 
 class ReadingSurface(Constants):
@@ -50,14 +55,22 @@ class ReadingSurface(Constants):
         self._now_s = now_s
         # Seconds spent in calls that took too long and came back after all.
         self.hung_s = 0.0
+        # The earliest second that was read of each symbol since the terminal last had to fetch its history.
+        self._read_from: dict[str, int] = {}
+        self._has_broker = False
 
     def initialize(self, *path: str, **settings: Any) -> bool:  # Any: login int, password str, timeout int, …
         """Connect to the terminal, starting it if need be."""
-        return bool(self._call("initialize", *path, **settings))
+        # It waits for a terminal that it started for up to a hundred seconds, whatever the timeout is.
+        may_take_s = 2 * max(_timeout_s(settings), TIMEOUT_MS / 1000) + _SLACK_S
+        is_connected = bool(self._call("initialize", *path, may_take_s=may_take_s, **settings))
+        if is_connected:
+            self._read_from.clear()
+        return is_connected
 
     def login(self, login: int, **settings: Any) -> bool:  # Any: as above
         """Log in to an account."""
-        return bool(self._call("login", login, **settings))
+        return bool(self._call("login", login, may_take_s=_timeout_s(settings) + _SLACK_S, **settings))
 
     def shutdown(self) -> None:
         """Disconnect."""
@@ -73,7 +86,12 @@ class ReadingSurface(Constants):
 
     def terminal_info(self) -> Any | None:  # Any: TerminalInfo
         """Return TerminalInfo."""
-        return self._call("terminal_info")
+        info = self._call("terminal_info")
+        if info is not None:
+            if info.connected and not self._has_broker:
+                self._read_from.clear()
+            self._has_broker = bool(info.connected)
+        return info
 
     def account_info(self) -> Any | None:  # Any: AccountInfo
         """Return AccountInfo."""
@@ -89,6 +107,7 @@ class ReadingSurface(Constants):
 
     def symbol_select(self, symbol: str, enable: bool = True, /) -> bool:
         """Show or hide a symbol."""
+        self._read_from.pop(symbol, None)
         return bool(self._call("symbol_select", symbol, enable))
 
     def copy_ticks_from(self, symbol: str, date_from: int, count: int, flags: int, /) -> Ticks | None:
@@ -96,16 +115,27 @@ class ReadingSurface(Constants):
 
         :raises ingest.sources.account.WrongAccount: if they are another account's
         """
-        return self._vouched(self._call("copy_ticks_from", symbol, date_from, count, flags))
+        return self._read("copy_ticks_from", symbol, date_from, count, flags)
 
     def copy_ticks_range(self, symbol: str, date_from: int, date_to: int, flags: int, /) -> Ticks | None:
         """Return the ticks between two seconds, both inclusive.
 
         :raises ingest.sources.account.WrongAccount: if they are another account's
         """
-        return self._vouched(self._call("copy_ticks_range", symbol, date_from, date_to, flags))
+        return self._read("copy_ticks_range", symbol, date_from, date_to, flags)
 
-    def _call(self, name: str, *arguments: Any, **settings: Any) -> Any:  # Any: as each function takes and gives
+    def _read(self, name: str, symbol: str, date_from: int, *arguments: int) -> Ticks | None:
+        """Read ticks; only the first read of a time, which may have to be fetched, asks for more time than usual."""
+        is_first = date_from < self._read_from.get(symbol, date_from + 1)
+        ticks = self._call(name, symbol, date_from, *arguments, may_take_s=_FETCHING_S if is_first else 0.0)
+        if is_first and ticks is not None:
+            self._read_from[symbol] = date_from
+        return self._vouched(ticks)
+
+    # Any: as each function takes and gives.
+    def _call(self, name: str, *arguments: Any, may_take_s: float = 0.0, **settings: Any) -> Any:
+        if may_take_s:
+            heartbeat.beat(extra_s=may_take_s)
         started_s = self._now_s()
         answer = self._functions[name](*arguments, **settings)
         took_s = self._now_s() - started_s
@@ -123,3 +153,7 @@ class ReadingSurface(Constants):
             return None
         self._expected.check(account, label=self._label)
         return ticks
+
+
+def _timeout_s(settings: dict[str, Any]) -> float:  # Any: as above
+    return float(settings.get("timeout", TIMEOUT_MS)) / 1000

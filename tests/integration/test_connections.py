@@ -4,8 +4,9 @@ import datetime as dt
 
 import pytest
 from django.db import connection
+from django_celery_beat.models import PeriodicTask
 
-from ingest import leases, queries
+from ingest import connections, leases, queries
 from ingest.connections import ConnectionLog
 from ingest.models import ConnectionMinute, Lease
 from ingest.sources.breaker import Circuit
@@ -13,6 +14,7 @@ from ingest.sources.terminal import Health, Link
 from quality.models import Incident
 from tests.capturing import make_rig
 from tickhub import watching
+from tickhub.audit.models import Entry
 from tickhub.core import clock
 from tickhub.core.clock import DAY_MS, HOUR_MS
 
@@ -201,3 +203,38 @@ def test_refused_account_is_an_incident_until_the_source_is_connected_again() ->
     watching.watch()
 
     assert (opened, Incident.objects.get(cause="WRONG_ACCOUNT").state) == ("OPEN", "RESOLVED")
+
+
+def test_minutes_of_days_longer_ago_than_ninety_are_removed_day_by_day_with_an_entry_of_each() -> None:
+    source_id = make_rig("EURUSD").poller.target.source_id
+    now = dt.datetime(2026, 3, 2, 0, 30, tzinfo=dt.UTC)
+    kept = [dt.datetime(2025, 12, 2, tzinfo=dt.UTC), now]
+    old = [
+        dt.datetime(2025, 12, 1, 23, 59, tzinfo=dt.UTC),
+        *(dt.datetime(2025, 11, 3, 8, n, tzinfo=dt.UTC) for n in (0, 1)),
+    ]
+    for at in [*old, *kept]:
+        ConnectionMinute.objects.create(source_id=source_id, minute_at=at, link="CONNECTED", circuit="CLOSED")
+    before_id = Entry.objects.order_by("-id").values_list("id", flat=True).first() or 0
+
+    assert [connections.forget(now=now), connections.forget(now=now)] == [3, 0]
+
+    assert list(ConnectionMinute.objects.order_by("minute_at").values_list("minute_at", flat=True)) == kept
+    told = Entry.objects.filter(id__gt=before_id).order_by("id").values_list("action", "object", "details")
+    assert list(told) == [
+        ("RETENTION_BEGUN", "connection minutes of 2025-11-03", {"kept_days": 90}),
+        ("RETENTION_DONE", "connection minutes of 2025-11-03", {"rows": 2}),
+        ("RETENTION_BEGUN", "connection minutes of 2025-12-01", {"kept_days": 90}),
+        ("RETENTION_DONE", "connection minutes of 2025-12-01", {"rows": 1}),
+    ]
+    assert PeriodicTask.objects.get(task="ingest.forget_connections").interval.every == 3600
+
+
+def test_after_a_long_pause_one_run_removes_two_weeks() -> None:
+    source_id = make_rig("EURUSD").poller.target.source_id
+    now = dt.datetime(2026, 3, 2, tzinfo=dt.UTC)
+    for day in range(20):
+        at = now - dt.timedelta(days=300 + day)
+        ConnectionMinute.objects.create(source_id=source_id, minute_at=at, link="CONNECTED", circuit="CLOSED")
+
+    assert [connections.forget(now=now) for _ in range(3)] == [14, 6, 0]

@@ -15,9 +15,14 @@ from typing import Any
 
 import pytest
 
+from ingest.fetching import mirror
+from ingest.fetching.download import Policy
+from ingest.fetching.mirror import Order, Outcome
+from tests.builders import NOON_MSC
 from tests.crash.system import MANAGE, environment
+from tickhub.core.clock import DAY_MS, HOUR_MS
 
-NOON_PATH = "/EURUSD/2026/02/02/12h_ticks.bi5"
+NOON_PATH, ONE_PATH = "/EURUSD/2026/02/02/12h_ticks.bi5", "/EURUSD/2026/02/02/13h_ticks.bi5"
 HOUR = lzma.compress(struct.pack(">iiiff", 5, 110_002, 110_001, 1, 1) * 300, format=lzma.FORMAT_ALONE)
 PERIOD = ("--from", "2026-03-02T12:00:00Z", "--to", "2026-03-02T15:00:00Z")
 
@@ -79,6 +84,21 @@ def is_closed(handler: Handler) -> None:
     handler.connection.close()
 
 
+def is_cut_before_its_body(handler: Handler) -> None:
+    """Tells no length: the body ends with the connection."""
+    handler.send_response(200)
+    handler.end_headers()
+
+
+def is_empty_and_whole(handler: Handler) -> None:
+    """An empty body in no chunk, with its end."""
+    handler.protocol_version = "HTTP/1.1"
+    handler.send_response(200)
+    handler.send_header("Transfer-Encoding", "chunked")
+    handler.end_headers()
+    handler.wfile.write(b"0\r\n\r\n")
+
+
 def is_forbidden(handler: Handler) -> None:
     handler.answer(403, b"no")
 
@@ -137,6 +157,44 @@ def test_what_may_pass_is_tried_again(server: Server, tmp_path: Path, fault: Cal
 
     assert (code, counts(figures)) == (0, {"wanted": 3, "fetched": 1, "missing": 2, "retries": 2})
     assert (tmp_path / NOON_PATH[1:]).read_bytes() == HOUR
+
+
+def mirrored(server: Server, into: Path, *, retries: int = 0) -> Outcome:
+    """Fetch two hours in this process."""
+    policy = Policy(timeout_s=10, retries=retries, wait_s=0.01)
+    order = Order("dukascopy", server.url, ["EURUSD"], NOON_MSC, NOON_MSC + 2 * HOUR_MS, into, policy)
+    return mirror.run(order, progress=lambda _: None, now_msc=NOON_MSC + DAY_MS)
+
+
+def test_an_empty_hour_is_one_where_the_server_says_that_it_is_whole(server: Server, tmp_path: Path) -> None:
+    server.faults = {NOON_PATH: [is_empty_and_whole], ONE_PATH: [is_cut_before_its_body]}
+
+    outcome = mirrored(server, tmp_path)
+
+    assert (outcome.fetched, outcome.failed) == (1, 1)
+    assert outcome.failures == [f"{server.url}{ONE_PATH}: is empty and does not say that it is whole; tried 1 times"]
+    assert {path.name: path.read_bytes() for path in tmp_path.rglob("*.bi5")} == {"12h_ticks.bi5": b""}
+
+
+def test_an_answer_cut_off_before_its_body_is_tried_again(server: Server, tmp_path: Path) -> None:
+    server.files = {NOON_PATH: HOUR, ONE_PATH: b""}
+    server.faults = {NOON_PATH: [is_cut_before_its_body]}
+
+    outcome = mirrored(server, tmp_path, retries=1)
+
+    assert (outcome.fetched, outcome.retries, (tmp_path / NOON_PATH[1:]).read_bytes()) == (2, 1, HOUR)
+
+
+def test_what_another_run_is_still_writing_is_left_alone(server: Server, tmp_path: Path) -> None:
+    server.files = {NOON_PATH: HOUR}
+    others = tmp_path / (NOON_PATH[1:] + ".part")
+    others.parent.mkdir(parents=True)
+    others.write_bytes(HOUR[:20])
+
+    outcome = mirrored(server, tmp_path)
+
+    assert (outcome.fetched, others.read_bytes()) == (1, HOUR[:20])
+    assert sorted(os.listdir(others.parent)) == ["12h_ticks.bi5", "12h_ticks.bi5.part"]
 
 
 def test_a_server_that_does_not_answer_in_time_is_tried_again(server: Server, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO
 
 from tickhub.core import clock
+from tickhub.supervisor.pulse import Pulse
 
 _PR_SET_PDEATHSIG = 1
 _BACK_OFF_S = (0.2, 10.0)
@@ -31,6 +32,9 @@ class Child:
     argv: list[str]
     environment: dict[str, str]
     log: Path | None
+    # Of a poller: the name of its source, and its heartbeat where that is watched.
+    source: str | None = None
+    pulse: Pulse | None = None
     process: "subprocess.Popen[bytes] | None" = None
     started_s: float = 0.0
     restart_at_s: float = 0.0
@@ -42,6 +46,8 @@ class Child:
 
     def start(self) -> None:
         """Start the process; its output is appended to its log."""
+        if self.pulse is not None:
+            self.pulse.reset()
         if self.log is None:
             self.process = self._popen(None)
         else:

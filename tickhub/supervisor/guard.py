@@ -8,12 +8,12 @@ import os
 import signal
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from ingest import heartbeat
 from tickhub.core import clock
 from tickhub.supervisor.children import Child
+from tickhub.supervisor.pulse import Pulse
 
 # Ended in order, a bad source, a permanent error: starting again would not help.
 _FINAL_CODES = (0, 2, 4)
@@ -22,38 +22,12 @@ _STOP_S = 30.0
 _LOOK_S = 0.1
 
 
-@dataclass(slots=True)
-class Pulse:
-    """The heartbeat as its watcher sees it; times are the watcher's own."""
-
-    path: Path
-    seen_s: float = 0.0
-    text: str = ""
-
-    def reset(self) -> None:
-        """Begin anew with a process that was just started."""
-        self.path.unlink(missing_ok=True)
-        self.seen_s, self.text = clock.monotonic_s(), ""
-
-    def silent_s(self) -> float:
-        """Return for how long the beat is overdue, beyond the time that it asked for itself; below 0 before that."""
-        try:
-            text = self.path.read_text()
-        except OSError:
-            text = self.text
-        now_s = clock.monotonic_s()
-        if text != self.text:
-            self.text, self.seen_s = text, now_s
-        extra_s = float(self.text.split()[1]) if self.text else 0.0
-        return now_s - self.seen_s - extra_s
-
-
 def run(argv: list[str], *, hung_after_s: float, should_stop: Callable[[], bool], tell: Callable[[str], None]) -> int:
     """Run a command until it ends for good or is told to stop; return its exit code."""
     with tempfile.TemporaryDirectory(prefix="tickhub-guard-") as folder:
         pulse = Pulse(Path(folder) / "heartbeat")
         environment = dict(os.environ) | {heartbeat.VARIABLE: str(pulse.path)}
-        child = Child(name="poller", argv=argv, environment=environment, log=None)
+        child = Child(name="poller", argv=argv, environment=environment, log=None, pulse=pulse)
         while not should_stop():
             code = child.reap()
             if code in _FINAL_CODES:
@@ -62,7 +36,6 @@ def run(argv: list[str], *, hung_after_s: float, should_stop: Callable[[], bool]
                 wait_s = max(child.restart_at_s - clock.monotonic_s(), 0)
                 tell(f"{child.name} ended with code {code}; restarting in {wait_s:.1f} s")
             elif child.is_due():
-                pulse.reset()
                 child.start()
             elif child.is_running() and pulse.silent_s() > hung_after_s:
                 tell(f"{child.name} (pid {child.pid}) has been silent for {hung_after_s:g} s; killing it")

@@ -1,11 +1,15 @@
 """Which processes make up the system, and their command lines."""
 
 import os
+import secrets
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from ingest import heartbeat
+from ingest.sources import spec as specs
 from tickhub.supervisor.children import Child
+from tickhub.supervisor.pulse import Pulse
 
 # The child that speaks with agents.
 BRIDGE = "bridge"
@@ -30,6 +34,8 @@ class Plan:
     for_s: float | None
     until_drained: bool
     origin_msc: int
+    # Where the pollers write their heartbeats; None where nobody watches them.
+    heartbeats: Path | None = None
 
 
 def children(plan: Plan) -> tuple[list[Child], list[Child]]:
@@ -87,4 +93,10 @@ def poller(plan: Plan, index: int) -> Child:
         argv += ["--for", str(plan.for_s)]
     if plan.until_drained:
         argv.append("--until-drained")
-    return _child(plan, f"poller-{index + 1}", argv)
+    child = _child(plan, f"poller-{index + 1}", argv)
+    child.source = specs.parse(plan.sources[index]).identity
+    if plan.heartbeats is not None:
+        # A file of its own: the poller that this one replaces may wake up and beat.
+        child.pulse = Pulse(plan.heartbeats / f"{child.name}-{secrets.token_hex(4)}")
+        child.environment[heartbeat.VARIABLE] = str(child.pulse.path)
+    return child

@@ -63,10 +63,12 @@ def run(
             bridge=bridge,
             workers=settings.WORKERS,
             logs=logs,
-            environment=access.environment(logs.parent) | _metrics(logs.parent),
+            environment=access.environment(logs.parent)
+            | {"PROMETHEUS_MULTIPROC_DIR": str(_renewed(logs.parent / "metrics"))},
             for_s=request.for_s,
             until_drained=request.until_drained,
             origin_msc=clock.now_msc(),
+            heartbeats=_renewed(logs.parent / "heartbeats"),
         ),
         servers=servers,
         tell=progress.tell,
@@ -122,12 +124,11 @@ def _check_agents(request: Request) -> None:
         raise UsageError("--until-drained: what agents send has no end")
 
 
-def _metrics(folder: Path) -> dict[str, str]:
-    """Give the children one folder for their metrics, so that /metrics shows all processes; a new run starts at 0."""
-    path = folder / "metrics"
+def _renewed(path: Path) -> Path:
+    """Make an empty folder that the children of this run share: their metrics start at 0, no heartbeat is old."""
     shutil.rmtree(path, ignore_errors=True)
     path.mkdir()
-    return {"PROMETHEUS_MULTIPROC_DIR": str(path)}
+    return path
 
 
 def _prepare_database(folder: Path) -> None:

@@ -59,8 +59,8 @@ class Supervisor:
             if child.is_running() and clock.monotonic_s() - child.retired_s > _RETIRED_S:
                 child.kill()
         self.retired = [child for child in self.retired if child.is_running()]
-        for child in self.watchdog.hung(self.pollers):
-            self._replace(child)
+        for child, why in self.watchdog.hung(self.pollers):
+            self._replace(child, why)
         return bool(self.pollers) and all(child.is_finished for child in self.pollers)
 
     def _watch_poller(self, child: Child) -> None:
@@ -90,9 +90,9 @@ class Supervisor:
         words = "" if code < 0 else f": {child.last_words(1)}"
         self.tell(f"{child.name} ended ({how}){words}; restarting in {wait_s:.1f} s")
 
-    def _replace(self, child: Child) -> None:
+    def _replace(self, child: Child, why: str) -> None:
         """Start a poller beside one that hangs: the lease's fence shuts the old one out, whenever it wakes."""
-        self.tell(f"{child.name} (pid {child.pid}) has not renewed its lease; starting another poller")
+        self.tell(f"{child.name} (pid {child.pid}) {why}; starting another poller")
         child.retired_s = clock.monotonic_s()
         self.retired.append(child)
         place = self.pollers.index(child)

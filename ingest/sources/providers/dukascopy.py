@@ -8,6 +8,7 @@ import datetime as dt
 import re
 from pathlib import Path
 
+from ingest import heartbeat
 from ingest.sources.providers import bi5, loaded
 from ingest.sources.providers.loaded import Loaded, Piece, Unreadable
 from ingest.sources.spec import DukascopySpec
@@ -49,6 +50,7 @@ def load(spec: DukascopySpec) -> tuple[Loaded, dict[str, int]]:
         if first != path:
             found.left_out.append(f"{path}: is the same hour as {first}")
             continue
+        heartbeat.beat()
         try:
             ticks, bad = bi5.read(path.read_bytes(), hour_msc=hour_msc, digits=digits[symbol])
         except Unreadable as error:

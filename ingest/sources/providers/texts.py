@@ -1,14 +1,14 @@
 """Finds a provider's text files: ``.csv``, or ``.zip`` archives of them as they are handed out."""
 
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from ingest.sources.providers import loaded
+from ingest import heartbeat
+from ingest.sources import archives
+from ingest.sources.providers import loaded, repeats
 from ingest.sources.providers.loaded import Loaded, Piece, Unreadable
 from ingest.sources.spec import ProviderSpec
-from tickhub.core import ticks as tick_arrays
 from tickhub.core.errors import UsageError
 
 # Reads one text: its bytes, its own name (inside an archive), the file that it came from.
@@ -18,7 +18,7 @@ Read = Callable[[bytes, str, Path], Piece]
 def load(spec: ProviderSpec, read: Read) -> Loaded:
     """Read the files of a folder and all below it, or one file, and say what was left out.
 
-    :raises UsageError: if there is none, or the one file cannot be used
+    :raises UsageError: if there is none, the one file cannot be used, or two hold different ticks of the same time
     """
     if not spec.path.exists():
         raise UsageError(f"source {spec.text}: {spec.path}: no such file or folder")
@@ -27,6 +27,10 @@ def load(spec: ProviderSpec, read: Read) -> Loaded:
     for path in sorted(spec.path.rglob("*")) if is_folder else [spec.path]:
         if not path.is_dir():
             _add(found, path, read, spec)
+    try:
+        repeats.leave_out(found)
+    except repeats.Overlap as error:
+        raise UsageError(f"source {spec.text}: {error}") from error
     if not any(len(piece.ticks) for piece in found.pieces):
         if not is_folder and found.left_out:
             raise UsageError(f"source {spec.text}: {found.left_out[0]}")
@@ -37,27 +41,18 @@ def load(spec: ProviderSpec, read: Read) -> Loaded:
 
 
 def _add(found: Loaded, path: Path, read: Read, spec: ProviderSpec) -> None:
-    """Read one file; a text that another file gave already (an archive beside what was unpacked) is left out."""
+    """Read one file."""
     try:
         for name, raw in _texts(path):
             piece = read(raw, name, path)
-            if not loaded.is_wanted(piece.symbol, spec.symbol):
-                continue
-            twin = next((other for other in found.pieces if _is_same(other, piece)), None)
-            if twin is not None:
-                found.left_out.append(f"{path}: holds the same ticks as {twin.path}")
-            else:
+            if loaded.is_wanted(piece.symbol, spec.symbol):
                 found.pieces.append(piece)
     except Unreadable as error:
         found.left_out.append(f"{path}: {error}")
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+    except archives.DAMAGED as error:
         found.left_out.append(f"{path}: is damaged, or an archive that cannot be opened: {error}")
     except OSError as error:
         found.left_out.append(f"{path}: cannot be read: {error.strerror or error}")
-
-
-def _is_same(left: Piece, right: Piece) -> bool:
-    return left.symbol == right.symbol and tick_arrays.same(left.ticks, right.ticks)
 
 
 def _texts(path: Path) -> Iterator[tuple[str, bytes]]:
@@ -67,6 +62,7 @@ def _texts(path: Path) -> Iterator[tuple[str, bytes]]:
     """
     suffix = path.suffix.lower()
     if suffix == ".csv":
+        heartbeat.beat_before_loading(path.stat().st_size)
         yield path.name, path.read_bytes()
     elif suffix == ".zip":
         with zipfile.ZipFile(path) as archive:
@@ -74,6 +70,7 @@ def _texts(path: Path) -> Iterator[tuple[str, bytes]]:
             if not names:
                 raise Unreadable("holds no .csv")
             for name in names:
+                heartbeat.beat_before_loading(archive.getinfo(name).file_size)
                 yield Path(name).name, archive.read(name)
     else:
         raise Unreadable("is no .csv and no .zip")

@@ -107,6 +107,27 @@ def test_missing_file_and_table_are_named(tmp_path: Path) -> None:
         mt5.describe(demo("mt5:live"), write_sources(tmp_path))
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_files_are_read_as_notepad_and_powershell_write_them(tmp_path: Path, encoding: str) -> None:
+    sources = Path(write_sources(tmp_path))
+    for path in (sources, tmp_path / "password"):
+        path.write_bytes(path.read_text().encode(encoding))
+
+    assert mt5.describe(demo(), str(sources)).password == "investor"
+
+
+def test_a_password_file_that_is_no_text_is_one_line_without_the_password(tmp_path: Path) -> None:
+    sources = write_sources(tmp_path)
+    (tmp_path / "password").write_bytes("geheim ä".encode("latin-1"))
+
+    with pytest.raises(UsageError) as raised:
+        mt5.describe(demo(), sources)
+
+    assert str(raised.value).endswith(
+        f"[demo]: password_file {tmp_path}/password: is no text in UTF-8, or UTF-16 with a byte-order mark"
+    )
+
+
 def test_optional_values_of_the_file_are_taken(tmp_path: Path) -> None:
     sources = add(
         write_sources(tmp_path), 'trade_mode = "real"', "portable = true", "timeout_ms = 9000", "priority = 5"

@@ -181,6 +181,54 @@ def test_histdata_is_read_from_the_archive_and_not_twice(tmp_path: Path) -> None
     )
 
 
+def hours(*numbers: int) -> bytes:
+    """A tick of HistData at each hour of the first of March 2024."""
+    return b"".join(b"20240301 %02d0000123,1.08%02d0,1.08%02d5,0\n" % (n, n, n) for n in numbers)
+
+
+def test_a_month_fetched_while_it_ran_is_left_out_beside_the_whole_one(tmp_path: Path) -> None:
+    part = put(tmp_path / "a/DAT_ASCII_EURUSD_T_202403.csv", hours(*range(6)) + b"20240301 0600")
+    whole = put(tmp_path / "b/DAT_ASCII_EURUSD_T_202403.csv", hours(*range(10)))
+    put(tmp_path / "a/DAT_ASCII_GBPUSD_T_202403.csv", hours(*range(3)))
+
+    source = played(f"histdata:{tmp_path}")
+
+    assert (len(ticks_of(source, "EURUSD")), len(ticks_of(source, "GBPUSD"))) == (10, 3)
+    assert source.notes == (f"skipped {part}: holds the beginning of the ticks of {whole}",)
+
+
+def test_files_that_hold_different_ticks_of_the_same_time_are_refused_by_name(tmp_path: Path) -> None:
+    first = put(tmp_path / "a.csv/DAT_ASCII_EURUSD_T_202403.csv", hours(*range(6)))
+    other = put(tmp_path / "b.csv/DAT_ASCII_EURUSD_T_202403.csv", hours(*range(3, 10)))
+
+    with pytest.raises(UsageError) as raised:
+        played(f"histdata:{tmp_path}")
+
+    assert str(raised.value).endswith(f"{first} and {other} hold different ticks of the same time: remove one of them")
+
+
+def test_files_cut_inside_a_millisecond_follow_one_another(tmp_path: Path) -> None:
+    put(tmp_path / "DAT_ASCII_EURUSD_T_202403.csv", hours(1, 2))
+    put(tmp_path / "DAT_ASCII_EURUSD_T_202404.csv", hours(2, 3))
+
+    assert len(ticks_of(played(f"histdata:{tmp_path}"), "EURUSD")) == 4
+
+
+def test_an_archive_packed_by_lzma_and_damaged_is_left_out(tmp_path: Path) -> None:
+    put(tmp_path / "DAT_ASCII_EURUSD_T_201202.csv", HISTDATA)
+    torn = tmp_path / "DAT_ASCII_EURUSD_T_201203.zip"
+    with zipfile.ZipFile(torn, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("DAT_ASCII_EURUSD_T_201203.csv", HISTDATA * 50)
+    raw = torn.read_bytes()
+    # Behind the entry's header, in what is packed.
+    torn.write_bytes(raw[:80] + bytes(byte ^ 0xFF for byte in raw[80:100]) + raw[100:])
+
+    source = played(f"histdata:{tmp_path}")
+
+    assert len(ticks_of(source, "EURUSD")) == 3
+    assert [note.startswith(f"skipped {torn}: is damaged") for note in source.notes] == [True]
+
+
 def test_bars_of_histdata_are_refused_in_one_line(tmp_path: Path) -> None:
     bars = b"20120201 000000;1.306600;1.306600;1.306560;1.306560;0\n"
     path = put(tmp_path / "DAT_ASCII_EURUSD_M1_201202.csv", bars)

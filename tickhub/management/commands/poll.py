@@ -6,6 +6,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from ingest import heartbeat
 from ingest.leases import LeaseLost
 from tickhub import capturing
 from tickhub.capturing import Ending
@@ -37,7 +38,11 @@ class Command(TickhubCommand):
             "--watchdog", action="store_true", help="run the poller as a child, killed and started again if it hangs"
         )
         parser.add_argument(
-            "--hung-after", type=float, default=40.0, metavar="SECONDS", help="with --watchdog: silence that is a hang"
+            "--hung-after",
+            type=float,
+            default=heartbeat.HUNG_AFTER_S,
+            metavar="SECONDS",
+            help="with --watchdog: silence that is a hang",
         )
         parser.add_argument("--json", action="store_true", help='write {"captured_now": n} as the last line')
 
