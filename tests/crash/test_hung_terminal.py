@@ -15,7 +15,7 @@ from tests.crash.test_stopped_poller import another_poller
 from tests.integration.embedded.conftest import are_gone, wait_for
 from tickhub.core import clock
 
-_TICKS, _PLAYED_S = 60_000, 50
+_TICKS, _PLAYED_S = 60_000, 36
 # Lease (1 s here), patience (8 s), one look, the start of a process, and a slow machine.
 _REPLACED_WITHIN_S = 20
 
