@@ -18,8 +18,9 @@ class Seat:
     """One connection that has a source, or is about to."""
 
     instance: str
+    token_id: int
     link: Link
-    replace: Callable[[], None]
+    end: Callable[[Closing], None]
     is_free: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -28,6 +29,11 @@ class Registry:
 
     def __init__(self) -> None:
         self._seats: dict[int, Seat] = {}
+
+    @property
+    def seats(self) -> list[Seat]:
+        """Return the seats that are taken."""
+        return list(self._seats.values())
 
     @property
     def links(self) -> list[Link]:
@@ -43,7 +49,7 @@ class Registry:
         if former is not None:
             if former.instance != seat.instance:
                 raise Closing(closing.HELD, "another agent sends this source's ticks")
-            former.replace()
+            former.end(Closing(closing.REPLACED, "a newer connection of this agent took over"))
             try:
                 await asyncio.wait_for(former.is_free.wait(), _WAIT_S)
             except TimeoutError:

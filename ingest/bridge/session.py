@@ -7,7 +7,7 @@ from typing import Protocol
 
 from ingest import feedstate, leases, rereads
 from ingest.backfill import Backfiller
-from ingest.bridge import answering, settling, taking, tokens
+from ingest.bridge import answering, settling, taking
 from ingest.bridge.link import Link, LinkEnded
 from ingest.bridge.remote import RemoteSource
 from ingest.poller import Poller
@@ -25,7 +25,6 @@ _SETTLE_TAILS_S = 1.0
 # Tails that have grown beyond this, as with a recording played fast, are compared sooner.
 _TAIL_TICKS = 131_072
 _LOOK_S = 0.5
-_CHECK_TOKEN_S = 5.0
 # When the present piles up, tails wait at most so long.
 _OVERDUE_S = 5.0
 
@@ -51,18 +50,17 @@ class Session:
     Once the bridge stops it takes no more frames, compares the past a last time, and goes on answering questions.
     """
 
-    def __init__(self, *, link: Link, hello: Hello, target: Target, lease: leases.Held, token_id: int, means: Means):
+    def __init__(self, *, link: Link, hello: Hello, target: Target, lease: leases.Held, means: Means):
         source = RemoteSource(link, hello, offset_ms=target.offset_ms)
         self._link = link
         self._terminal = source.remote
         self._means = means
-        self._token_id = token_id
         self._poller = Poller(source=source, target=target, lease=lease, publish=means.publish, options=means.options)
         self._poller.now_msc = link.now_msc = hello.now_msc
         self._poller.settler = settling.RemoteSettler(target=target, terminal=source.remote, save=self._poller.save)
         self._backfiller = Backfiller(self._poller)
         now_s = clock.monotonic_s()
-        self._settled_s = self._looked_s = self._checked_s = now_s
+        self._settled_s = self._looked_s = now_s
 
     def run(self) -> None:
         """Serve until the connection ends.
@@ -110,10 +108,6 @@ class Session:
         poller, now_s = self._poller, clock.monotonic_s()
         # Renews the lease where no frame has done so.
         poller.save([], now_msc=poller.now_msc)
-        if now_s - self._checked_s >= _CHECK_TOKEN_S:
-            self._checked_s = now_s
-            if not tokens.is_valid(token_id=self._token_id):
-                raise Closing(closing.UNKNOWN_TOKEN, "the token was revoked")
         if self._link.is_held_up:
             return 0
         saved = self._settle_tails(now_s)
