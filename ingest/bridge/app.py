@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -78,33 +78,33 @@ class Bridge:
         hello = await peer.hello()
         registering.check(hello)
         seat = Seat(hello.instance, known.pk, peer.link, peer.end)
+        # Reads from now on: who hangs up while waiting for the seat must not get it.
+        pump = asyncio.ensure_future(peer.pump())
         try:
-            await self._registry.take(known.source_id, seat)
+            await _unless_ended(pump, self._registry.take(known.source_id, seat))
             # Whoever sits down from here on is told by `quiesce`.
             self._refuse_if_stopping()
-            await self._run(peer, hello, known)
+            await self._run(pump, peer.link, hello, known)
         finally:
             self._registry.leave(known.source_id, seat)
+            pump.cancel()
+            await asyncio.gather(pump, return_exceptions=True)
 
     def _refuse_if_stopping(self) -> None:
         if self._is_stopping:
             raise Closing(closing.RESTARTING, "the bridge is ending")
 
-    async def _run(self, peer: Connection, hello: Hello, known: AgentToken) -> None:
+    async def _run(self, pump: "asyncio.Future[None]", link: Link, hello: Hello, known: AgentToken) -> None:
         """Run the session's thread beside the connection, until either ends; the thread is always waited for."""
         loop = asyncio.get_running_loop()
-        thread = loop.run_in_executor(self._threads, _with_database, lambda: self._serve(peer.link, hello, known))
-        pump = asyncio.ensure_future(peer.pump())
+        thread = loop.run_in_executor(self._threads, _with_database, lambda: self._serve(link, hello, known))
         try:
             await asyncio.wait({thread, pump}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            peer.link.end()
-            pump.cancel()
-            await asyncio.gather(pump, return_exceptions=True)
+            link.end()
             await asyncio.wait({thread})
-        for task in (thread, pump):
-            if not task.cancelled():
-                task.result()
+        thread.result()
+        await pump
 
     def _serve(self, link: Link, hello: Hello, known: AgentToken) -> None:
         """Be the poller of the source, on this thread, until the connection ends."""
@@ -177,6 +177,20 @@ def _with_database(action: Callable[[], _T]) -> _T:
         raise Closing(closing.TRY_LATER, _DATABASE_AWAY) from error
     finally:
         connection.close()
+
+
+async def _unless_ended(pump: "asyncio.Future[None]", work: Coroutine[None, None, None]) -> None:
+    """Wait for work, or raise what ended the connection before."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.wait({task, pump}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+    if task.cancelled():
+        await pump
+    task.result()
 
 
 def _token(scope: Event) -> str:

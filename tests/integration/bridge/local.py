@@ -47,6 +47,11 @@ class LocalBridge:
         connections = self.server.server_state.connections
         return any(isinstance(one, WebSocketsSansIOProtocol) and not one.writable.is_set() for one in connections)
 
+    @property
+    def seats(self) -> int:
+        """How many connections have a source or wait for one."""
+        return len(self._bridge._registry.seats)
+
     def log(self) -> str:
         """What it said."""
         return "the test's own log has it"
