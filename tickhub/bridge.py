@@ -12,9 +12,11 @@ from django.conf import settings
 
 from ingest.bridge.app import Bridge
 from ingest.bridge.session import Means
+from ingest.gate import Gate
 from ingest.target import Options
 from ingest.wire import limits
-from tickhub import capturing, publishing
+from tickhub import capturing, disk, publishing
+from tickhub.stops import DiskGate
 
 _SETTLE_S = 8.0
 _CLOSE_S = 5
@@ -38,10 +40,21 @@ def make() -> Bridge:
                 page_ticks=settings.PAGE_TICKS,
                 publish_again_ms=settings.PUBLISH_AGAIN_MS,
             ),
+            gate=_gate,
             repeat=capturing.repeat,
         ),
         lease_ttl_ms=settings.LEASE_TTL_MS,
     )
+
+
+# By source: a stop lasts longer than a connection, and is told when the next one goes on.
+_gates: dict[int, DiskGate] = {}
+
+
+def _gate(source_id: int, name: str) -> Gate:
+    if source_id not in _gates:
+        _gates[source_id] = DiskGate(source_id=source_id, name=name, guard=disk.guard())
+    return _gates[source_id]
 
 
 _publisher = publishing.Publisher()

@@ -10,6 +10,7 @@ from ingest.backfill import Backfiller
 from ingest.bridge import answering, settling, taking
 from ingest.bridge.link import Link, LinkEnded
 from ingest.bridge.remote import RemoteSource
+from ingest.gate import Gate
 from ingest.poller import Poller
 from ingest.target import Options, Target
 from ingest.wire import closing
@@ -41,6 +42,8 @@ class Means:
 
     publish: Callable[[int], object]
     options: Options
+    # Makes the gate before the inbox, by a source's id and name.
+    gate: Callable[[int, str], Gate]
     repeat: Repeat
 
 
@@ -55,7 +58,14 @@ class Session:
         self._link = link
         self._terminal = source.remote
         self._means = means
-        self._poller = Poller(source=source, target=target, lease=lease, publish=means.publish, options=means.options)
+        self._poller = Poller(
+            source=source,
+            target=target,
+            lease=lease,
+            publish=means.publish,
+            options=means.options,
+            gate=means.gate(target.source_id, target.name),
+        )
         self._poller.now_msc = link.now_msc = hello.now_msc
         self._poller.settler = settling.RemoteSettler(target=target, terminal=source.remote, save=self._poller.save)
         self._backfiller = Backfiller(self._poller)
