@@ -26,6 +26,8 @@ _SETTLE_TAILS_S = 1.0
 # Tails that have grown beyond this, as with a recording played fast, are compared sooner.
 _TAIL_TICKS = 131_072
 _LOOK_S = 0.5
+# A terminal's clock that is further ahead than this is wrong; a recording has its own.
+_AHEAD_MS = clock.DAY_MS
 # When the present piles up, tails wait at most so long.
 _OVERDUE_S = 5.0
 
@@ -78,6 +80,7 @@ class Session:
         :raises Closing: with the reason for which the connection has to end
         """
         try:
+            self._refuse_other_clock()
             self._repeat(lambda: 0)
             if self._link.is_ended:
                 return
@@ -96,6 +99,7 @@ class Session:
     def _step(self) -> None:
         """Take one frame if there is one, and look after the past."""
         message = self._link.next(_IDLE_S)
+        self._refuse_other_clock()
         if isinstance(message, Frame):
             self._take(message)
         elif isinstance(message, Done):
@@ -106,6 +110,14 @@ class Session:
             self._link.is_settled = True
         self._poller.now_msc = max(self._poller.now_msc, self._link.now_msc)
         self._repeat(self._look_after)
+
+    def _refuse_other_clock(self) -> None:
+        """End the connection where its newest time is none: it decides which days are plausible."""
+        utc_msc = self._link.now_msc - self._poller.target.offset_ms
+        if not self._poller.source.is_replay and utc_msc > clock.now_msc() + _AHEAD_MS:
+            raise Closing(
+                closing.OTHER_SOURCE, f"the agent's time is {clock.iso(utc_msc)}, over a day ahead of this machine's"
+            )
 
     def _take(self, frame: Frame) -> None:
         answers: list[Answer] = []
