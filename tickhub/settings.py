@@ -170,6 +170,9 @@ LOGGING = {
         # One line per message would be two per batch.
         "celery": {"level": "WARNING"},
         "kombu": {"level": "WARNING"},
+        # At DEBUG both write every header of a connection, an agent's token among them.
+        "websockets": {"level": "INFO"},
+        "uvicorn": {"level": "INFO"},
     },
 }
 
