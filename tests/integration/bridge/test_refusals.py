@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from ingest.bridge import tokens
+from ingest.bridge import registering, tokens
 from ingest.models import AgentToken, Batch
 from tests.integration.bridge.conftest import NOON_MSC, Desk
 from tests.integration.embedded.conftest import wait_for
 from tests.wire_client import HEAD, PART, Json, Terminal, WireClient
 from tickhub import agents
 from tickhub.core.errors import UsageError
+from tickhub.reference.models import ClockCorrection
 
 
 def closing(client: WireClient, act: Callable[[], object] = lambda: None) -> tuple[int, str]:
@@ -139,6 +140,22 @@ def test_of_two_agents_on_one_source_one_is_refused(desk: Desk) -> None:
         "another agent sends this source's ticks",
     )
     first.finish()
+
+
+def test_no_agent_is_taken_before_a_correction_of_its_clock_is_finished(desk: Desk) -> None:
+    correction = ClockCorrection.objects.create(
+        source=desk.source, epochs_before=[], epochs_after=[], made=[], days=[], state="RUNNING"
+    )
+    early = desk.client(terminal())
+
+    refused = closing(early, lambda: early.hello(begins_msc=NOON_MSC))
+    correction.delete()
+    late = desk.client(terminal())
+    welcome = late.hello(begins_msc=NOON_MSC)
+
+    assert refused == (registering.CORRECTING, "source desk: a correction of its clock is not finished")
+    assert welcome["type"] == "welcome"
+    late.finish()
 
 
 def test_a_new_connection_of_the_same_agent_takes_over(desk: Desk) -> None:
