@@ -1,7 +1,7 @@
 """Daily partitions of the tick table, made before the transaction that needs them. Sole writer of the register."""
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from django.db import connection, transaction
 
@@ -9,18 +9,24 @@ from storage.models import Partition
 from tickhub.core.clock import DAY_MS
 
 _LOCK = 0x7469636B03
+_EPOCH = dt.date(1970, 1, 1)
 # Days (since 1970) that this process knows to have a partition.
 _known: set[int] = set()
 
 
-def ensure(days: Iterable[int], *, earliest_day: int, latest_day: int) -> None:
+def ensure(days: Collection[int], *, earliest_day: int, latest_day: int, new_most: int | None = None) -> list[int]:
     """Make the partitions of UTC days (since 1970) that lack one; days outside the plausible window make none.
 
-    Runs in its own transactions, one for each day, under an advisory lock and a lock timeout of 4 s.
+    Of more than ``new_most`` new ones those named first are made; return the days left without one. Runs in its own
+    transactions, one for each day, under an advisory lock and a lock timeout of 4 s.
     """
-    for day in missing(days, earliest_day=earliest_day, latest_day=latest_day):
+    plausible = set(missing(days, earliest_day=earliest_day, latest_day=latest_day))
+    _known.update(_registered(plausible))
+    new = [day for day in dict.fromkeys(days) if day in plausible - _known]
+    for day in new[:new_most]:
         _create(day)
         _known.add(day)
+    return new[len(new) if new_most is None else new_most :]
 
 
 def missing(days: Iterable[int], *, earliest_day: int, latest_day: int) -> list[int]:
@@ -35,15 +41,23 @@ def forget() -> None:
 
 def table_name(day: int) -> str:
     """Return the name of a day's partition."""
-    return f"tick_{dt.date(1970, 1, 1) + dt.timedelta(days=day):%Y%m%d}"
+    return f"tick_{_date(day):%Y%m%d}"
+
+
+def _date(day: int) -> dt.date:
+    return _EPOCH + dt.timedelta(days=day)
+
+
+def _registered(days: Iterable[int]) -> list[int]:
+    found = Partition.objects.filter(day__in=[_date(day) for day in days]).order_by("day").values_list("day", flat=True)
+    return [(date - _EPOCH).days for date in found]
 
 
 def _create(day: int) -> None:
-    name = table_name(day)
+    name, date = table_name(day), _date(day)
     with transaction.atomic(durable=True), connection.cursor() as cursor:
         cursor.execute("SET LOCAL lock_timeout = '4s'")
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
-        date = dt.date(1970, 1, 1) + dt.timedelta(days=day)
         if Partition.objects.filter(day=date).exists():
             return
         low, high = day * DAY_MS, (day + 1) * DAY_MS

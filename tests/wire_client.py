@@ -135,6 +135,11 @@ class WireClient:
 
     def hello(self, *, begins_msc: int, instance: str = "a", **other: Any) -> Json:  # Any: JSON
         """Say hello and take the cursors of the welcome."""
+        self.say_hello(begins_msc=begins_msc, instance=instance, **other)
+        return self.take_welcome()
+
+    def say_hello(self, *, begins_msc: int, instance: str = "a", **other: Any) -> None:  # Any: JSON
+        """Say hello."""
         symbols = [
             {"symbol": s, "digits": 5, "is_quoted": True, "begins_msc": begins_msc} for s in self.terminal.symbols
         ]
@@ -150,6 +155,9 @@ class WireClient:
             "symbols": symbols,
         }
         self.say(**(message | other))
+
+    def take_welcome(self) -> Json:
+        """Wait for the welcome and take its cursors."""
         welcome: Json = json.loads(self.socket.recv(timeout=20))
         self.cursors = [list(cursor) for cursor in welcome["cursors"]]
         return welcome

@@ -2,6 +2,8 @@
 
 import asyncio
 import signal
+import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,9 +12,11 @@ from django.conf import settings
 
 from ingest.bridge.app import Bridge
 from ingest.bridge.session import Means
+from ingest.gate import Gate
 from ingest.target import Options
 from ingest.wire import limits
-from tickhub import capturing, publishing
+from tickhub import capturing, disk, publishing
+from tickhub.stops import DiskGate
 
 _SETTLE_S = 8.0
 _CLOSE_S = 5
@@ -36,10 +40,21 @@ def make() -> Bridge:
                 page_ticks=settings.PAGE_TICKS,
                 publish_again_ms=settings.PUBLISH_AGAIN_MS,
             ),
+            gate=_gate,
             repeat=capturing.repeat,
         ),
         lease_ttl_ms=settings.LEASE_TTL_MS,
     )
+
+
+# By source: a stop lasts longer than a connection, and is told when the next one goes on.
+_gates: dict[int, DiskGate] = {}
+
+
+def _gate(source_id: int, name: str) -> Gate:
+    if source_id not in _gates:
+        _gates[source_id] = DiskGate(source_id=source_id, name=name, guard=disk.guard())
+    return _gates[source_id]
 
 
 _publisher = publishing.Publisher()
@@ -50,13 +65,9 @@ def _publish(batch_id: int) -> bool:
     return _publisher.publish(batch_id)
 
 
-def run(host: str, port: int) -> None:
-    """Serve until SIGTERM or SIGINT: then the past is compared, and every agent told to come again later.
-
-    SIGUSR1 does the first half only: no more frames are taken, questions are still answered.
-    """
-    bridge = make()
-    server = _Server(
+def make_server(bridge: Bridge, host: str, port: int) -> uvicorn.Server:
+    """Return a server for the application."""
+    return _Server(
         uvicorn.Config(
             bridge,
             host=host,
@@ -73,21 +84,46 @@ def run(host: str, port: int) -> None:
             timeout_graceful_shutdown=_CLOSE_S,
         )
     )
-    asyncio.run(_serve(bridge, server))
 
 
-async def _serve(bridge: Bridge, server: uvicorn.Server) -> None:
+def listen(server: uvicorn.Server) -> socket.socket:
+    """Return a socket that listens where the server is to; the connections are ended by the system if need be.
+
+    A peer that does not read keeps even a closed connection, and what was written to it, for as long as it likes.
+    """
+    listening = server.config.bind_socket()
+    if sys.platform == "linux":
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, limits.DEAD_S * 1000)
+    return listening
+
+
+def run(host: str, port: int) -> None:
+    """Serve until SIGTERM or SIGINT: then the past is compared, and every agent told to come again later.
+
+    SIGUSR1 does the first half only: no more frames are taken, questions are still answered.
+    """
+    bridge = make()
+    server = make_server(bridge, host, port)
+    asyncio.run(_serve(bridge, server, listen(server)))
+
+
+async def _serve(bridge: Bridge, server: uvicorn.Server, listening: socket.socket) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGUSR1, bridge.quiesce)
-    serving = asyncio.ensure_future(server.serve())
+    serving = asyncio.ensure_future(server.serve([listening]))
     stopping = asyncio.ensure_future(stop.wait())
-    await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    watching = asyncio.ensure_future(bridge.shut_out_revoked())
+    await asyncio.wait({serving, stopping, watching}, return_when=asyncio.FIRST_COMPLETED)
     if not serving.done():
         bridge.quiesce()
         await bridge.settled(_SETTLE_S)
         server.should_exit = True
     stopping.cancel()
+    watching.cancel()
     await serving
+    await asyncio.wait({watching})
+    if not watching.cancelled():
+        watching.result()

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
 import redis
 from django.conf import settings
 from django.db import (
@@ -67,7 +68,8 @@ class _CareNeeded(Exception):
 
 
 class _PartitionsNeeded(Exception):
-    """A claimed batch holds days whose partitions are not known to exist; it is put back, and they are made."""
+    """A claimed batch holds days, the fullest first, whose partitions are not known to exist; it is put back, and they
+    are made."""
 
     def __init__(self, days: list[int], latest_day: int) -> None:
         super().__init__(days)
@@ -110,15 +112,32 @@ def _process_in_steps(batch_id: int) -> tuple[Batch, list[latest.LatestTick]]:
     where a tick is held or a row was refused.
     """
     process = _process_shortly
+    left_out: list[int] = []
     while True:
         try:
-            return process(batch_id)
+            return process(batch_id, left_out)
         except _PartitionsNeeded as needed:
-            partitions.ensure(needed.days, earliest_day=settings.EARLIEST_MSC // DAY_MS, latest_day=needed.latest_day)
+            left_out = _make_partitions(batch_id, needed)
         except (_CareNeeded, IntegrityError, DataError):
             if process is _process_carefully:
                 raise
             process = _process_carefully
+
+
+def _make_partitions(batch_id: int, needed: _PartitionsNeeded) -> list[int]:
+    """Make the days' partitions; return those left out, for one batch must not make thousands of tables."""
+    left_out = partitions.ensure(
+        needed.days,
+        earliest_day=settings.EARLIEST_MSC // DAY_MS,
+        latest_day=needed.latest_day,
+        new_most=settings.NEW_DAYS_MOST,
+    )
+    if left_out:
+        logger.warning(
+            "too many new days: their ticks are held",
+            extra={"batch_id": batch_id, "days": len(left_out), "most": settings.NEW_DAYS_MOST},
+        )
+    return left_out
 
 
 def _fail(batch_id: int, error: Exception) -> None:
@@ -134,7 +153,7 @@ def _fail(batch_id: int, error: Exception) -> None:
     logger.error("batch failed", extra={"batch_id": batch_id, "error": message}, exc_info=error)
 
 
-def _process_shortly(batch_id: int) -> tuple[Batch, list[latest.LatestTick]]:
+def _process_shortly(batch_id: int, left_out: list[int]) -> tuple[Batch, list[latest.LatestTick]]:
     """Process a batch of which every tick can be stored, in as few round trips as its size allows: two if it is small.
 
     :raises _CareNeeded: if a tick is to be held
@@ -146,8 +165,8 @@ def _process_shortly(batch_id: int) -> tuple[Batch, list[latest.LatestTick]]:
                 cursor.execute("BEGIN")
                 asked = inbox.ask(batch_id=batch_id)
             batch = inbox.claimed(asked, batch_id=batch_id)
-            _check_partitions(batch)
-        flags, held = _judge(batch)
+            _check_partitions(batch, left_out)
+        flags, held = _judge(batch, left_out)
         if held.any():
             raise _CareNeeded
         rows = tick_writer.rows_of(batch, flags=flags)
@@ -168,21 +187,23 @@ def _process_shortly(batch_id: int) -> tuple[Batch, list[latest.LatestTick]]:
     return batch, latest.newest_of(batch, is_stored=written.is_stored, quality=flags)
 
 
-def _judge(batch: Batch) -> tuple[FlagArray, Mask]:
+def _judge(batch: Batch, left_out: list[int]) -> tuple[FlagArray, Mask]:
     metrics.BATCH_SECONDS.labels("wait").observe(max(clock.now_msc() - batch.captured_msc, 0) / 1000)
     with _stage("judge"):
         limits = Limits(earliest_msc=settings.EARLIEST_MSC, future_tolerance_ms=settings.FUTURE_TOLERANCE_MS)
         flags = inspection.inspect(batch, facts=_facts_of(batch), limits=limits)
+        if left_out:
+            flags[np.isin(batch.ticks["time_msc"] // DAY_MS, left_out)] |= int(Flag.IMPLAUSIBLE_DAY)
         return flags, inspection.held(flags)
 
 
-def _process_carefully(batch_id: int) -> tuple[Batch, list[latest.LatestTick]]:
+def _process_carefully(batch_id: int, left_out: list[int]) -> tuple[Batch, list[latest.LatestTick]]:
     """Process any batch: ticks are held, refused rows singled out under savepoints."""
     with transaction.atomic(durable=True):
         with _stage("claim"):
             batch = inbox.claim(batch_id=batch_id)
-            _check_partitions(batch)
-        flags, held = _judge(batch)
+            _check_partitions(batch, left_out)
+        flags, held = _judge(batch, left_out)
         with _stage("write"):
             written = tick_writer.write(batch, flags=flags, without=held)
             flags[written.is_refused] |= int(Flag.UNSTORABLE)
@@ -198,14 +219,18 @@ def _process_carefully(batch_id: int) -> tuple[Batch, list[latest.LatestTick]]:
     return batch, latest.newest_of(batch, is_stored=written.is_stored, quality=flags)
 
 
-def _check_partitions(batch: Batch) -> None:
+def _check_partitions(batch: Batch, left_out: list[int]) -> None:
     """Put a batch back whose days have no partition yet; the window is that of the check, what lies outside is held."""
     latest_day = min(batch.poll_msc + DAY_MS, LATEST_MSC - 1) // DAY_MS
     missing = partitions.missing(
         batch.days().tolist(), earliest_day=settings.EARLIEST_MSC // DAY_MS, latest_day=latest_day
     )
-    if missing:
-        raise _PartitionsNeeded(missing, latest_day)
+    if set(missing) <= set(left_out):
+        return
+    days, counts = np.unique(batch.ticks["time_msc"] // DAY_MS, return_counts=True)
+    is_missing = np.isin(days, missing)
+    fullest_first = np.argsort(-counts[is_missing], kind="stable")
+    raise _PartitionsNeeded(days[is_missing][fullest_first].tolist(), latest_day)
 
 
 @contextmanager

@@ -170,6 +170,9 @@ LOGGING = {
         # One line per message would be two per batch.
         "celery": {"level": "WARNING"},
         "kombu": {"level": "WARNING"},
+        # At DEBUG both write every header of a connection, an agent's token among them.
+        "websockets": {"level": "INFO"},
+        "uvicorn": {"level": "INFO"},
     },
 }
 
@@ -188,6 +191,7 @@ BACKLOG_BATCHES_HIGH = env.integer("TICKHUB_BACKLOG_BATCHES", 10_000, least=10, 
 BACKLOG_MB_HIGH = env.integer("TICKHUB_BACKLOG_MB", 1_024, least=1, most=1_000_000)
 BACKLOG_AGE_S_HIGH = env.integer("TICKHUB_BACKLOG_AGE_S", 300, least=1, most=86_400)
 EARLIEST_MSC = env.day("TICKHUB_EARLIEST_DAY", "1990-01-01")
+NEW_DAYS_MOST = env.integer("TICKHUB_NEW_DAYS", 1_000, least=1, most=100_000)
 FUTURE_TOLERANCE_MS = env.integer("TICKHUB_FUTURE_TOLERANCE_MS", 1_000, least=0, most=86_400_000)
 # Minutes with ticks after which a terminal's clock that does not fit is an incident, and how far off it must be.
 CLOCK_AHEAD_MINUTES = env.integer("TICKHUB_CLOCK_AHEAD_MINUTES", 3, least=1, most=60)

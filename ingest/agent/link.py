@@ -44,7 +44,9 @@ def address(url: str, token_file: Path, *, ca_file: Path | None, allows_plain: b
     """
     parts = urlsplit(url)
     if parts.scheme not in ("ws", "wss") or not parts.hostname or parts.query or parts.fragment or parts.username:
-        raise UsageError(f"--bridge {url}: expected wss://HOST or ws://127.0.0.1:8001")
+        # What stands before the host or in a query may be a secret.
+        shown = url.rpartition("@")[2].partition("?")[0]
+        raise UsageError(f"--bridge {shown}: expected wss://HOST or ws://127.0.0.1:8001")
     if parts.scheme == "ws" and not allows_plain and not _is_loopback(parts.hostname):
         raise UsageError(
             f"--bridge {url}: the token would travel in the clear; use wss://, or --insecure inside a tunnel"

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -28,6 +28,7 @@ PATH, HEALTH_PATH = "/ws/ingest", "/health/"
 _CONNECTIONS_MOST = 256
 # A lease that is being given back, or has just expired, is worth a moment.
 _LEASE_S, _LEASE_STEP_S = 1.0, 0.1
+_CHECK_TOKENS_S = 5.0
 _DATABASE_AWAY = "the database does not answer"
 
 _T = TypeVar("_T")
@@ -67,7 +68,7 @@ class Bridge:
         except Closing as why:
             logger.warning("agent's connection closed", extra={"code": why.code, "reason": why.reason})
             metrics.AGENT_CLOSES.labels(str(why.code)).inc()
-            await _close(send, why)
+            await peer.close(why)
 
     async def _converse(self, peer: Connection, token: str) -> None:
         self._refuse_if_stopping()
@@ -76,36 +77,34 @@ class Bridge:
             raise Closing(closing.UNKNOWN_TOKEN, "the token is unknown or revoked")
         hello = await peer.hello()
         registering.check(hello)
-        seat = Seat(hello.instance, peer.link, lambda: peer.end(_REPLACED))
+        seat = Seat(hello.instance, known.pk, peer.link, peer.end)
+        # Reads from now on: who hangs up while waiting for the seat must not get it.
+        pump = asyncio.ensure_future(peer.pump())
         try:
-            await self._registry.take(known.source_id, seat)
+            await _unless_ended(pump, self._registry.take(known.source_id, seat))
             # Whoever sits down from here on is told by `quiesce`.
             self._refuse_if_stopping()
-            await self._run(peer, hello, known)
+            await self._run(pump, peer.link, hello, known)
         finally:
             self._registry.leave(known.source_id, seat)
+            pump.cancel()
+            await asyncio.gather(pump, return_exceptions=True)
 
     def _refuse_if_stopping(self) -> None:
         if self._is_stopping:
             raise Closing(closing.RESTARTING, "the bridge is ending")
 
-    async def _run(self, peer: Connection, hello: Hello, known: AgentToken) -> None:
+    async def _run(self, pump: "asyncio.Future[None]", link: Link, hello: Hello, known: AgentToken) -> None:
         """Run the session's thread beside the connection, until either ends; the thread is always waited for."""
         loop = asyncio.get_running_loop()
-        thread = loop.run_in_executor(self._threads, _with_database, lambda: self._serve(peer.link, hello, known))
-        pump = asyncio.ensure_future(peer.pump())
+        thread = loop.run_in_executor(self._threads, _with_database, lambda: self._serve(link, hello, known))
         try:
             await asyncio.wait({thread, pump}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            peer.link.end()
-            pump.cancel()
-            await asyncio.gather(pump, return_exceptions=True)
+            link.end()
             await asyncio.wait({thread})
-        if not _has_hung_up(pump):
-            await peer.flush()
-        for task in (thread, pump):
-            if not task.cancelled():
-                task.result()
+        thread.result()
+        await pump
 
     def _serve(self, link: Link, hello: Hello, known: AgentToken) -> None:
         """Be the poller of the source, on this thread, until the connection ends."""
@@ -117,7 +116,7 @@ class Bridge:
         try:
             # Its clock may have been corrected while the lease was waited for.
             target = registering.register(known.source, hello)
-            Session(link=link, hello=hello, target=target, lease=lease, token_id=known.pk, means=self._means).run()
+            Session(link=link, hello=hello, target=target, lease=lease, means=self._means).run()
         finally:
             metrics.AGENTS.dec()
             leases.release(lease)
@@ -134,6 +133,28 @@ class Bridge:
                     raise Closing(closing.HELD, f"source {name} is captured by another process") from None
             clock.sleep(_LEASE_STEP_S)
 
+    async def shut_out_revoked(self) -> None:
+        """End the connections whose token was revoked meanwhile, every few seconds until cancelled.
+
+        Here and not on their threads: those may be waiting for an answer, for room on the disk, or for the database.
+        """
+        while True:
+            await asyncio.sleep(_CHECK_TOKENS_S)
+            seats = self._registry.seats
+            try:
+                valid = await self._valid([seat.token_id for seat in seats])
+            except Closing:
+                # The database did not answer, which is logged: nobody can revoke a token now.
+                continue
+            for seat in seats:
+                if seat.token_id not in valid:
+                    seat.end(Closing(closing.UNKNOWN_TOKEN, "the token was revoked"))
+
+    async def _valid(self, token_ids: list[int]) -> set[int]:
+        if not token_ids:
+            return set()
+        return await asyncio.to_thread(_with_database, lambda: tokens.valid(token_ids=token_ids))
+
     def quiesce(self) -> None:
         """Take no more frames and let every session compare the past; questions are answered further on."""
         self._is_stopping = True
@@ -147,9 +168,6 @@ class Bridge:
             await asyncio.sleep(0.05)
 
 
-_REPLACED = Closing(closing.REPLACED, "a newer connection of this agent took over")
-
-
 def _with_database(action: Callable[[], _T]) -> _T:
     """Run an action on this thread with a database connection of its own."""
     try:
@@ -161,9 +179,18 @@ def _with_database(action: Callable[[], _T]) -> _T:
         connection.close()
 
 
-def _has_hung_up(task: "asyncio.Future[None]") -> bool:
-    """Return whether the peer is not there any more."""
-    return not task.cancelled() and isinstance(task.exception(), Disconnected)
+async def _unless_ended(pump: "asyncio.Future[None]", work: Coroutine[None, None, None]) -> None:
+    """Wait for work, or raise what ended the connection before."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.wait({task, pump}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+    if task.cancelled():
+        await pump
+    task.result()
 
 
 def _token(scope: Event) -> str:
@@ -172,14 +199,6 @@ def _token(scope: Event) -> str:
             kind, _, token = value.decode("latin-1").partition(" ")
             return token.strip() if kind.lower() == "bearer" else ""
     return ""
-
-
-async def _close(send: Send, why: Closing) -> None:
-    try:
-        await send({"type": "websocket.close", "code": why.code, "reason": why.reason})
-    except (OSError, RuntimeError):
-        # Hung up meanwhile: there is nobody to tell.
-        logger.info("reason not told", extra={"code": why.code})
 
 
 async def _answer_http(path: str, send: Send) -> None:

@@ -1,13 +1,28 @@
 """One WebSocket on the event loop: reads and checks messages, writes what the thread says, beats, and closes."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, TypeAlias
 
 from ingest.bridge.link import Link
 from ingest.wire import binary, closing, limits, lines
 from ingest.wire.closing import Closing, Malformed
-from ingest.wire.messages import Beat, Digests, Done, Failed, Frame, FromAgent, FromBridge, Hello, Rows
+from ingest.wire.messages import (
+    Answer,
+    Beat,
+    Digests,
+    Done,
+    Failed,
+    Frame,
+    FromAgent,
+    FromBridge,
+    Hello,
+    Rows,
+    Settled,
+)
+
+logger = logging.getLogger(__name__)
 
 # Any: what ASGI passes around are free mappings.
 Event: TypeAlias = MutableMapping[str, Any]
@@ -16,6 +31,10 @@ Send: TypeAlias = Callable[[Event], Awaitable[None]]
 
 # Larger messages are read beside the event loop, so that no agent's ticks hold up another's.
 _INLINE_BYTES = 65_536
+# A peer within the window is owed its answers, a request and a few given up; one that is owed more does not read.
+_OUTBOX_MOST = 4 * limits.WINDOW
+# How long a peer may take for the rest and the reason: it may have stopped reading long ago.
+_CLOSE_S = 2.0
 
 
 class Disconnected(Exception):
@@ -30,16 +49,19 @@ class Connection:
         self._send = send
         self._loop = asyncio.get_running_loop()
         self._outbox: asyncio.Queue[FromBridge] = asyncio.Queue()
-        # Frames that may still be read before one of those read is answered.
+        # Frames that may still be read before the answer to one of those read has been sent.
         self._room = asyncio.Semaphore(limits.WINDOW)
-        self.link = Link(transmit=self._transmit, taken=self._taken)
+        self.link = Link(transmit=self._transmit)
         self._ended: asyncio.Future[Closing] = self._loop.create_future()
 
     def _transmit(self, message: FromBridge) -> None:
-        self._loop.call_soon_threadsafe(self._outbox.put_nowait, message)
+        self._loop.call_soon_threadsafe(self._put, message)
 
-    def _taken(self) -> None:
-        self._loop.call_soon_threadsafe(self._room.release)
+    def _put(self, message: FromBridge) -> None:
+        if self._outbox.qsize() < _OUTBOX_MOST:
+            self._outbox.put_nowait(message)
+        else:
+            self.end(Closing(closing.SILENT, f"{_OUTBOX_MOST} messages wait to be read"))
 
     def end(self, why: Closing) -> None:
         """Let :meth:`pump` end with a reason."""
@@ -91,14 +113,11 @@ class Connection:
     async def _hand_over(self, message: FromAgent) -> None:
         match message:
             case Frame():
-                # While the window is full nothing more is read: the peer is held up, not dropped.
-                if self._room.locked():
-                    self.link.hold_up(True)
-                await self._room.acquire()
-                self.link.hold_up(False)
+                await self._wait_for_room()
                 self.link.now_msc = max(self.link.now_msc, message.now_msc)
                 self.link.put(message)
             case Done():
+                await self._wait_for_room()
                 self.link.put(message)
             case Digests() | Rows() | Failed():
                 self.link.put_answer(message)
@@ -106,6 +125,13 @@ class Connection:
                 self.link.now_msc = max(self.link.now_msc, message.now_msc or 0)
             case Hello():
                 raise Malformed("hello: said a second time")
+
+    async def _wait_for_room(self) -> None:
+        """Read nothing more while the window is full: the peer is held up, not dropped."""
+        if self._room.locked():
+            self.link.hold_up(True)
+        await self._room.acquire()
+        self.link.hold_up(False)
 
     async def _read(self) -> list[FromAgent]:
         event = await self._receive()
@@ -126,22 +152,29 @@ class Connection:
                 message: FromBridge = await asyncio.wait_for(self._outbox.get(), limits.BEAT_S)
             except TimeoutError:
                 message = Beat()
-            await self.write(message)
+            try:
+                await asyncio.wait_for(self._write(message), limits.DEAD_S)
+            except TimeoutError:
+                raise Closing(closing.SILENT, f"nothing read for {limits.DEAD_S} s") from None
+            if isinstance(message, Answer | Settled):
+                self._room.release()
 
-    async def write(self, message: FromBridge) -> None:
-        """Send one message.
-
-        :raises Disconnected: if the peer has hung up
-        """
+    async def _write(self, message: FromBridge) -> None:
         try:
             await self._send({"type": "websocket.send", "text": lines.write(message)})
         except OSError as error:
             raise Disconnected from error
 
-    async def flush(self) -> None:
-        """Send what the thread has said and what was not sent yet."""
-        while not self._outbox.empty():
-            await self.write(self._outbox.get_nowait())
+    async def close(self, why: Closing) -> None:
+        """Send what the thread has said and was not sent yet, then the reason, if the peer reads them soon."""
+        try:
+            async with asyncio.timeout(_CLOSE_S):
+                while not self._outbox.empty():
+                    await self._write(self._outbox.get_nowait())
+                await self._send({"type": "websocket.close", "code": why.code, "reason": why.reason})
+        except (Disconnected, OSError, RuntimeError, TimeoutError):
+            # Hung up meanwhile, or not reading: there is nobody to tell.
+            logger.info("reason not told", extra={"code": why.code})
 
 
 def _decode(raw: bytes | None, text: str) -> list[FromAgent]:

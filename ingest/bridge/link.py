@@ -26,18 +26,10 @@ class LinkEnded(TickhubError):
 
 
 class Link:
-    """Connects a session's thread with the socket. ``transmit`` sends a message and returns at once; ``taken`` is
-    called for each frame that leaves the queue, so that the next one may be read."""
+    """Connects a session's thread with the socket. ``transmit`` sends a message and returns at once."""
 
-    def __init__(
-        self,
-        *,
-        transmit: Callable[[FromBridge], None],
-        taken: Callable[[], None] = lambda: None,
-        answer_s: float = limits.ANSWER_S,
-    ) -> None:
+    def __init__(self, *, transmit: Callable[[FromBridge], None], answer_s: float = limits.ANSWER_S) -> None:
         self.send = transmit
-        self._taken = taken
         self._answer_s = answer_s
         self._frames: deque[Frame | Done] = deque()
         self._answers: deque[AgentAnswer] = deque()
@@ -108,10 +100,7 @@ class Link:
             self._changed.wait_for(lambda: self._is_ended or bool(self._frames and not self._is_stopping), timeout_s)
             if self._is_ended or self._is_stopping or not self._frames:
                 return None
-            message = self._frames.popleft()
-        if isinstance(message, Frame):
-            self._taken()
-        return message
+            return self._frames.popleft()
 
     def ask(self, make: Callable[[int], DigestRequest | ReadRequest]) -> Iterator[AgentAnswer]:
         """Send a request and yield its answers as they come; it ends where one is late.

@@ -9,6 +9,8 @@ from tickhub.reference import queries as reference
 from tickhub.reference.models import Feed, Source
 from tickhub.reference.sources import SymbolDescription
 
+# The code with which agents are refused while a correction of their source's clock is under way.
+CORRECTING = closing.HELD
 _FEEDS_MOST = 2 * limits.SYMBOLS
 
 
@@ -35,7 +37,7 @@ def register(source: Source, hello: Hello) -> Target:
     :raises Closing: if the agent is on another clock or server than the source, or that clock is being corrected
     """
     if corrections.unfinished(source_name=source.name) is not None:
-        raise Closing(closing.HELD, f"source {source.name}: a correction of its clock is not finished")
+        raise Closing(CORRECTING, f"source {source.name}: a correction of its clock is not finished")
     epochs = reference.epochs(source_id=source.pk)
     if len(epochs.rows) > 1:
         raise Closing(closing.OTHER_SOURCE, f"source {source.name}: an agent's clock has one offset from UTC, always")

@@ -15,19 +15,26 @@ _WAIT_S = 10.0
 
 @dataclass(slots=True)
 class Seat:
-    """One connection that has a source, or is about to."""
+    """One connection that has a source, or waits for it."""
 
     instance: str
+    token_id: int
     link: Link
-    replace: Callable[[], None]
-    is_free: asyncio.Event = field(default_factory=asyncio.Event)
+    end: Callable[[Closing], None]
+    is_taken: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Registry:
-    """The seats by source. Used on the event loop only."""
+    """The seats by source, and for each at most one connection that waits: the newest. Used on the event loop only."""
 
     def __init__(self) -> None:
         self._seats: dict[int, Seat] = {}
+        self._waiting: dict[int, Seat] = {}
+
+    @property
+    def seats(self) -> list[Seat]:
+        """Return the seats that are taken or waited for."""
+        return [*self._seats.values(), *self._waiting.values()]
 
     @property
     def links(self) -> list[Link]:
@@ -35,28 +42,36 @@ class Registry:
         return [seat.link for seat in self._seats.values()]
 
     async def take(self, source_id: int, seat: Seat) -> None:
-        """Sit down; a former connection of the same agent is ended first, another agent's is not.
+        """Sit down; former connections of the same agent are ended first, another agent's is not.
 
-        :raises Closing: if another agent has the source
+        :raises Closing: if another agent has the source, or the former connection takes long to end
         """
-        former = self._seats.get(source_id)
-        if former is not None:
-            if former.instance != seat.instance:
-                raise Closing(closing.HELD, "another agent sends this source's ticks")
-            former.replace()
-            try:
-                await asyncio.wait_for(former.is_free.wait(), _WAIT_S)
-            except TimeoutError:
-                raise Closing(closing.TRY_LATER, "this agent's former connection has not ended yet") from None
-            if source_id in self._seats:
-                raise Closing(closing.REPLACED, "a newer connection of this agent took over")
-        self._seats[source_id] = seat
+        former = self._waiting.get(source_id) or self._seats.get(source_id)
+        if former is None:
+            self._sit(source_id, seat)
+            return
+        if former.instance != seat.instance:
+            raise Closing(closing.HELD, "another agent sends this source's ticks")
+        self._waiting[source_id] = seat
+        former.end(Closing(closing.REPLACED, "a newer connection of this agent took over"))
+        try:
+            await asyncio.wait_for(seat.is_taken.wait(), _WAIT_S)
+        except TimeoutError:
+            raise Closing(closing.TRY_LATER, "this agent's former connection has not ended yet") from None
 
     def leave(self, source_id: int, seat: Seat) -> None:
-        """Stand up, if the seat was taken."""
-        if self._seats.get(source_id) is seat:
-            del self._seats[source_id]
-        seat.is_free.set()
+        """Stand up or wait no longer; who waits for the seat gets it, before anybody who comes later."""
+        if self._waiting.get(source_id) is seat:
+            del self._waiting[source_id]
+        if self._seats.get(source_id) is not seat:
+            return
+        del self._seats[source_id]
+        if source_id in self._waiting:
+            self._sit(source_id, self._waiting.pop(source_id))
+
+    def _sit(self, source_id: int, seat: Seat) -> None:
+        self._seats[source_id] = seat
+        seat.is_taken.set()
 
 
 @contextmanager

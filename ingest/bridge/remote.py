@@ -25,6 +25,14 @@ _SUCCESS: TerminalError = (Constants.RES_S_OK, "Success")
 _LATE: TerminalError = (0, "no answer from the agent in time")
 _TOO_MANY: TerminalError = (0, f"over {limits.READ_TICKS} ticks in one read")
 
+_OUT_OF_PLACE: TerminalError = (0, "rows of a read are outside its period or in no order")
+
+
+def _follows(ticks: Ticks, from_msc: int, to_msc: int) -> bool:
+    """Return whether ticks lie in a period, in the order of time: what compares them searches by it."""
+    times = ticks["time_msc"]
+    return len(times) == 0 or bool(from_msc <= times[0] and times[-1] < to_msc and (times[:-1] <= times[1:]).all())
+
 
 class RemoteTerminal(Constants):
     """The part of a terminal that passes over the past need. Fits :class:`ingest.sources.terminal.Terminal`.
@@ -47,10 +55,15 @@ class RemoteTerminal(Constants):
 
     def read(self, symbol: str, from_msc: int, to_msc: int) -> Ticks | None:
         """Return the ticks of ``[from_msc, to_msc)``; None is a failure, told by :meth:`last_error`."""
-        index, pieces, count = self._indexes[symbol], [], 0
+        index, pieces, count, newest_msc = self._indexes[symbol], [], 0, from_msc
         self._last_error = _LATE
         for answer in self._link.ask(lambda number: ReadRequest(number, index, from_msc, to_msc)):
             if isinstance(answer, Rows):
+                if not _follows(answer.ticks, newest_msc, to_msc):
+                    self._last_error = _OUT_OF_PLACE
+                    return None
+                if len(answer.ticks):
+                    newest_msc = int(answer.ticks["time_msc"][-1])
                 pieces.append(answer.ticks)
                 count += len(answer.ticks)
                 if count > limits.READ_TICKS:

@@ -7,9 +7,10 @@ from typing import Protocol
 
 from ingest import feedstate, leases, rereads
 from ingest.backfill import Backfiller
-from ingest.bridge import answering, settling, taking, tokens
+from ingest.bridge import answering, settling, taking
 from ingest.bridge.link import Link, LinkEnded
 from ingest.bridge.remote import RemoteSource
+from ingest.gate import Gate
 from ingest.poller import Poller
 from ingest.target import Options, Target
 from ingest.wire import closing
@@ -25,7 +26,8 @@ _SETTLE_TAILS_S = 1.0
 # Tails that have grown beyond this, as with a recording played fast, are compared sooner.
 _TAIL_TICKS = 131_072
 _LOOK_S = 0.5
-_CHECK_TOKEN_S = 5.0
+# A terminal's clock that is further ahead than this is wrong; a recording has its own.
+_AHEAD_MS = clock.DAY_MS
 # When the present piles up, tails wait at most so long.
 _OVERDUE_S = 5.0
 
@@ -42,6 +44,8 @@ class Means:
 
     publish: Callable[[int], object]
     options: Options
+    # Makes the gate before the inbox, by a source's id and name.
+    gate: Callable[[int, str], Gate]
     repeat: Repeat
 
 
@@ -51,18 +55,24 @@ class Session:
     Once the bridge stops it takes no more frames, compares the past a last time, and goes on answering questions.
     """
 
-    def __init__(self, *, link: Link, hello: Hello, target: Target, lease: leases.Held, token_id: int, means: Means):
+    def __init__(self, *, link: Link, hello: Hello, target: Target, lease: leases.Held, means: Means):
         source = RemoteSource(link, hello, offset_ms=target.offset_ms)
         self._link = link
         self._terminal = source.remote
         self._means = means
-        self._token_id = token_id
-        self._poller = Poller(source=source, target=target, lease=lease, publish=means.publish, options=means.options)
+        self._poller = Poller(
+            source=source,
+            target=target,
+            lease=lease,
+            publish=means.publish,
+            options=means.options,
+            gate=means.gate(target.source_id, target.name),
+        )
         self._poller.now_msc = link.now_msc = hello.now_msc
         self._poller.settler = settling.RemoteSettler(target=target, terminal=source.remote, save=self._poller.save)
         self._backfiller = Backfiller(self._poller)
         now_s = clock.monotonic_s()
-        self._settled_s = self._looked_s = self._checked_s = now_s
+        self._settled_s = self._looked_s = now_s
 
     def run(self) -> None:
         """Serve until the connection ends.
@@ -70,6 +80,7 @@ class Session:
         :raises Closing: with the reason for which the connection has to end
         """
         try:
+            self._refuse_other_clock()
             self._repeat(lambda: 0)
             if self._link.is_ended:
                 return
@@ -88,6 +99,7 @@ class Session:
     def _step(self) -> None:
         """Take one frame if there is one, and look after the past."""
         message = self._link.next(_IDLE_S)
+        self._refuse_other_clock()
         if isinstance(message, Frame):
             self._take(message)
         elif isinstance(message, Done):
@@ -98,6 +110,14 @@ class Session:
             self._link.is_settled = True
         self._poller.now_msc = max(self._poller.now_msc, self._link.now_msc)
         self._repeat(self._look_after)
+
+    def _refuse_other_clock(self) -> None:
+        """End the connection where its newest time is none: it decides which days are plausible."""
+        utc_msc = self._link.now_msc - self._poller.target.offset_ms
+        if not self._poller.source.is_replay and utc_msc > clock.now_msc() + _AHEAD_MS:
+            raise Closing(
+                closing.OTHER_SOURCE, f"the agent's time is {clock.iso(utc_msc)}, over a day ahead of this machine's"
+            )
 
     def _take(self, frame: Frame) -> None:
         answers: list[Answer] = []
@@ -110,10 +130,6 @@ class Session:
         poller, now_s = self._poller, clock.monotonic_s()
         # Renews the lease where no frame has done so.
         poller.save([], now_msc=poller.now_msc)
-        if now_s - self._checked_s >= _CHECK_TOKEN_S:
-            self._checked_s = now_s
-            if not tokens.is_valid(token_id=self._token_id):
-                raise Closing(closing.UNKNOWN_TOKEN, "the token was revoked")
         if self._link.is_held_up:
             return 0
         saved = self._settle_tails(now_s)

@@ -2,6 +2,7 @@
 
 import hashlib
 import secrets
+from collections.abc import Collection
 
 from django.db.models import QuerySet
 
@@ -23,9 +24,9 @@ def find(*, token: str) -> AgentToken | None:
     return _valid().select_related("source").filter(sha256=_hashed(token)).first()
 
 
-def is_valid(*, token_id: int) -> bool:
-    """Return whether a token has not been revoked meanwhile."""
-    return _valid().filter(pk=token_id).exists()
+def valid(*, token_ids: Collection[int]) -> set[int]:
+    """Return which of these tokens have not been revoked meanwhile."""
+    return set(_valid().filter(pk__in=token_ids).values_list("pk", flat=True))
 
 
 def revoke(*, source_id: int) -> int:

@@ -1,13 +1,14 @@
 """The JSON messages: one object a line, one or more lines in a text message."""
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
 from ingest.wire import limits, ticklines
 from ingest.wire.closing import Malformed
-from ingest.wire.fields import INT32, INT64, TIME, UINT32, UINT64, Fields, integers, words
+from ingest.wire.fields import INT32, INT64, TIME, UINT32, UINT64, Fields, integer, integers, words
 from ingest.wire.messages import (
     Answer,
     Beat,
@@ -31,6 +32,7 @@ from ingest.wire.messages import (
 from tickhub.core.digest import Digest
 
 _INDEX = (0, limits.SYMBOLS - 1)
+_SUM = re.compile("[0-9a-fA-F]{16}")
 
 
 def from_agent(text: str) -> list[FromAgent]:
@@ -51,7 +53,8 @@ def from_bridge(text: str) -> list[FromBridge]:
 
 def _objects(text: str) -> list[Fields]:
     found = []
-    for line in text.splitlines():
+    # Not splitlines: JSON texts may hold other characters that end a line, U+2028 for instance.
+    for line in text.split("\n"):
         if not line.strip():
             continue
         try:
@@ -130,14 +133,17 @@ def _digests(fields: Fields) -> Digests:
 def _digest(value: object, where: str) -> Digest | TerminalError:
     if isinstance(value, dict):
         return _error(value.get("error"), where)
-    try:
-        count, sum1, sum2 = value if isinstance(value, list) else [""] * 3
-        found = Digest(count=int(count), sum1=int(str(sum1), 16), sum2=int(str(sum2), 16))
-    except (ValueError, TypeError):
-        raise Malformed(f"{where}: expected [count, sum1, sum2], the sums as 16 hexadecimal digits") from None
-    if not (0 <= found.count <= UINT64[1] and 0 <= found.sum1 <= UINT64[1] and 0 <= found.sum2 <= UINT64[1]):
-        raise Malformed(f"{where}: a number is larger than 64 bits")
-    return found
+    if not isinstance(value, list) or len(value) != 3:
+        raise Malformed(f"{where}: expected [count, sum1, sum2]")
+    return Digest(
+        count=integer(value[0], UINT64, f"{where}: count"), sum1=_sum(value[1], where), sum2=_sum(value[2], where)
+    )
+
+
+def _sum(value: object, where: str) -> int:
+    if not isinstance(value, str) or _SUM.fullmatch(value) is None:
+        raise Malformed(f"{where}: expected each sum as a text of 16 hexadecimal digits")
+    return int(value, 16)
 
 
 def _rows(fields: Fields) -> Rows:

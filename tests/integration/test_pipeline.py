@@ -12,6 +12,7 @@ import psycopg
 import pytest
 from django.conf import settings
 from django.db import DatabaseError, connection
+from pytest_django.fixtures import Settings
 
 from ingest import inbox
 from ingest.models import Batch
@@ -258,6 +259,26 @@ def test_a_day_that_is_not_plausible_makes_no_partition_and_its_tick_is_held(day
     row = QuarantinedTick.objects.get()
     assert bytes(row.record) == far.tobytes()
     assert "IMPLAUSIBLE_DAY" in flags.names(row.quality)
+
+
+def test_of_more_new_days_than_one_batch_may_make_the_emptiest_are_held(settings: Settings) -> None:
+    settings.NEW_DAYS_MOST = 2
+    rig = make_rig("EURUSD")
+    known: Quotes = [(0, 1.1, 1.2)]
+    pipeline.process(batch_id=capture(rig, make_ticks(known)))
+    # As in another process, which does not know that the first day has its partition.
+    partitions.forget()
+    day = clock.DAY_MS
+    kept: Quotes = [(1, 1.1, 1.2), (2 * day, 1.1, 1.2), (2 * day, 1.1, 1.3), (3 * day, 1.1, 1.2), (3 * day, 1.1, 1.3)]
+    alone: Quotes = [(day, 1.1, 1.2)]
+
+    pipeline.process(batch_id=capture(rig, make_ticks(sorted(known + kept + alone))))
+
+    assert quotes(stored(rig)) == known + kept
+    assert [tick.time_msc - NOON_MSC for tick in QuarantinedTick.objects.order_by("pk")] == [day]
+    assert flags.names(QuarantinedTick.objects.get().quality) == ("IMPLAUSIBLE_DAY",)
+    assert Partition.objects.count() == 3
+    assert causes() == {"IMPLAUSIBLE_DAY": 1}
 
 
 def test_a_terminal_whose_clock_is_years_ahead_of_the_host_stores_its_ticks() -> None:

@@ -17,6 +17,7 @@ import pytest
 from django.db import connection
 
 from ingest.models import Batch, Lease
+from tests.integration.bridge.local import LocalBridge
 from tests.integration.embedded.conftest import wait_for
 from tests.wire_client import Terminal, WireClient
 from tickhub import agents
@@ -77,7 +78,7 @@ class BridgeProcess:
 class Desk:
     """A source of an agent, with its token and the clients that a test has connected."""
 
-    bridge: BridgeProcess
+    bridge: BridgeProcess | LocalBridge
     source: Source
     token: str
     clients: list[WireClient] = field(default_factory=list)
@@ -114,7 +115,14 @@ def own_bridge(database: None, tmp_path: Path) -> Iterator[BridgeProcess]:
     running.kill()
 
 
-NewDesk = Callable[[BridgeProcess], Desk]
+@pytest.fixture
+def local_bridge(database: None) -> Iterator[LocalBridge]:
+    """A bridge within the tests' process."""
+    with LocalBridge() as running:
+        yield running
+
+
+NewDesk = Callable[[BridgeProcess | LocalBridge], Desk]
 
 
 @pytest.fixture
@@ -122,7 +130,7 @@ def new_desk(database: None) -> Iterator[NewDesk]:
     """Makes a source on a bridge; hangs its clients up in the end and waits until the bridge has noticed."""
     made: list[Desk] = []
 
-    def make(bridge: BridgeProcess) -> Desk:
+    def make(bridge: BridgeProcess | LocalBridge) -> Desk:
         token = agents.issue(name="desk", clock="UTC", revokes_others=False)
         made.append(Desk(bridge, Source.objects.get(name="desk"), token))
         return made[-1]

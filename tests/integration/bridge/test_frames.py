@@ -11,6 +11,7 @@ from websockets.exceptions import ConnectionClosed
 
 from ingest.models import Batch
 from tests.integration.bridge.conftest import NOON_MSC, BridgeProcess, Desk, NewDesk
+from tests.integration.bridge.local import LocalBridge
 from tests.integration.bridge.test_client_of_the_document import tick
 from tests.integration.embedded.conftest import wait_for
 from tests.wire_client import Terminal, WireClient
@@ -95,6 +96,26 @@ def is_somebody_waiting() -> bool:
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'ingest_batch'::regclass")
         return bool(cursor.fetchone()[0])
+
+
+def test_after_a_slow_end_the_newest_connection_goes_on_and_one_cut_meanwhile_is_forgotten(
+    local_bridge: LocalBridge, new_desk: NewDesk
+) -> None:
+    desk = new_desk(local_bridge)
+    first = connected(desk)
+    with locked_inbox():
+        send(first, 1, [NOON_MSC, 0], 5, 6)
+        assert wait_for(is_somebody_waiting, within_s=10)
+        cut = desk.client(first.terminal)
+        cut.say_hello(begins_msc=NOON_MSC)
+        assert wait_for(lambda: local_bridge.seats == 2, within_s=10)
+        cut.socket.close()
+        assert wait_for(lambda: local_bridge.seats == 1, within_s=10)
+        newest = desk.client(first.terminal)
+        newest.say_hello(begins_msc=NOON_MSC)
+        assert wait_for(lambda: local_bridge.seats == 2, within_s=10)
+
+    assert newest.take_welcome()["cursors"] == [[NOON_MSC + 6, 1]]
 
 
 def test_a_frame_that_starts_elsewhere_is_refused_with_the_cursors(desk: Desk) -> None:

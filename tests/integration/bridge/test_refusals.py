@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from ingest.bridge import tokens
+from ingest.bridge import registering, tokens
 from ingest.models import AgentToken, Batch
 from tests.integration.bridge.conftest import NOON_MSC, Desk
 from tests.integration.embedded.conftest import wait_for
-from tests.wire_client import HEAD, PART, Terminal, WireClient
+from tests.wire_client import HEAD, PART, Json, Terminal, WireClient
 from tickhub import agents
 from tickhub.core.errors import UsageError
+from tickhub.reference.models import ClockCorrection
 
 
 def closing(client: WireClient, act: Callable[[], object] = lambda: None) -> tuple[int, str]:
@@ -83,6 +84,33 @@ def test_a_hello_that_does_not_fit_is_refused_in_one_line(
     assert closing(client, lambda: client.hello(begins_msc=NOON_MSC, **changed)) == (code, reason)
 
 
+FAR_MSC = 4_102_444_800_000
+FAR_AHEAD = (4003, "the agent's time is 2100-01-01T00:00:00.000Z, over a day ahead of this machine's")
+
+
+def test_a_clock_far_ahead_in_the_hello_is_refused(desk: Desk) -> None:
+    client = desk.client(terminal())
+
+    assert closing(client, lambda: client.hello(begins_msc=NOON_MSC, now_msc=FAR_MSC)) == FAR_AHEAD
+
+
+@pytest.mark.parametrize("message", [{"type": "beat"}, {"type": "frame", "number": 1, "parts": []}])
+def test_a_clock_that_runs_far_ahead_ends_the_connection_and_nothing_is_captured(desk: Desk, message: Json) -> None:
+    client = desk.client(terminal())
+    client.hello(begins_msc=NOON_MSC)
+
+    assert closing(client, lambda: client.say(now_msc=FAR_MSC, **message)) == FAR_AHEAD
+    assert Batch.objects.count() == 0
+
+
+def test_a_recordings_clock_is_its_own(desk: Desk) -> None:
+    client = desk.client(terminal())
+    client.terminal.now_msc = FAR_MSC
+
+    assert client.hello(begins_msc=FAR_MSC, is_replay=True)["type"] == "welcome"
+    client.finish()
+
+
 def test_a_symbol_longer_than_a_terminal_has_is_refused(desk: Desk) -> None:
     client = desk.client(Terminal(["X" * 31]))
 
@@ -112,6 +140,22 @@ def test_of_two_agents_on_one_source_one_is_refused(desk: Desk) -> None:
         "another agent sends this source's ticks",
     )
     first.finish()
+
+
+def test_no_agent_is_taken_before_a_correction_of_its_clock_is_finished(desk: Desk) -> None:
+    correction = ClockCorrection.objects.create(
+        source=desk.source, epochs_before=[], epochs_after=[], made=[], days=[], state="RUNNING"
+    )
+    early = desk.client(terminal())
+
+    refused = closing(early, lambda: early.hello(begins_msc=NOON_MSC))
+    correction.delete()
+    late = desk.client(terminal())
+    welcome = late.hello(begins_msc=NOON_MSC)
+
+    assert refused == (registering.CORRECTING, "source desk: a correction of its clock is not finished")
+    assert welcome["type"] == "welcome"
+    late.finish()
 
 
 def test_a_new_connection_of_the_same_agent_takes_over(desk: Desk) -> None:
