@@ -3,15 +3,17 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ingest.agent import answering
+from ingest.agent.answering import Answerer
 from ingest.agent.forward import Reader
 from ingest.agent.link import BridgeUnavailable, Link
+from ingest.agent.watch import Watch
 from ingest.sources.terminal import OpenSource
 from ingest.wire import closing, limits
 from ingest.wire.closing import Closing
 from ingest.wire.messages import (
     Answer,
     Beat,
+    Condition,
     DigestRequest,
     Done,
     FromBridge,
@@ -91,9 +93,10 @@ def welcome(link: Link, greeting: Hello) -> Welcome:
 class Conversation:
     """Sends what a source shows until told to stop."""
 
-    def __init__(self, link: Link, source: OpenSource, terms: Welcome, way: Way) -> None:
+    def __init__(self, link: Link, source: OpenSource, watch: Watch, terms: Welcome, way: Way) -> None:
         self._link = link
         self._source = source
+        self._watch = watch
         self._way = way
         self._terms = terms
         self._reader = Reader(
@@ -101,13 +104,17 @@ class Conversation:
             source.symbols,
             terms.cursors,
             page_ticks=min(way.page_ticks, terms.frame_ticks),
+            synchroniser=watch.synchroniser,
         )
+        self._answerer = Answerer(source.terminal, source.symbols, watch.synchroniser)
         self._unanswered = 0
         self._is_refused = False
         self._is_settled = False
         self._now_msc = 0
         self._poll_at_s = self._sent_s = self._heard_s = clock.monotonic_s()
         self._is_idle = False
+        self._told: Condition | None = None
+        self._is_doubted = False
 
     def run(self) -> None:
         """Converse until the source is played or the agent is told to stop, then let the bridge settle.
@@ -115,9 +122,16 @@ class Conversation:
         :raises Closing: if the bridge closes with a reason
         :raises BridgeUnavailable: if the connection is gone
         """
+        self._now_msc = self._terminal_msc()
+        self._watch.repeat_doubt()
+        self._tell_condition()
         while not self._way.should_stop():
             if self._is_played:
-                break
+                if self._is_doubted:
+                    break
+                # Nobody polls after the end: that there is nothing new must not be a history that is being fetched.
+                self._watch.synchroniser.doubt()
+                self._is_doubted, self._is_idle = True, False
             self._poll_if_due()
             self._listen()
         self._finish()
@@ -126,7 +140,6 @@ class Conversation:
     def _is_played(self) -> bool:
         """Return whether a recording has been sent to its end, if the agent is to end with it."""
         is_sent = self._is_idle and self._unanswered == 0 and not self._reader.has_errors
-        # Nobody polls after the end: that there is nothing new must not be a history that is being fetched.
         return self._way.until_drained and is_sent and self._source.is_exhausted() and self._reader.is_whole
 
     def _terminal_msc(self) -> int:
@@ -138,6 +151,8 @@ class Conversation:
             return
         self._poll_at_s = now_s + self._way.interval_s
         self._now_msc = self._terminal_msc()
+        self._watch.look(self._now_msc, cursors_msc=[feed.cursor[0] for feed in self._reader.feeds])
+        self._tell_condition()
         frame = self._reader.frame(self._now_msc)
         self._is_idle = frame is None
         if frame is None:
@@ -147,6 +162,16 @@ class Conversation:
         self._unanswered += 1
         if self._reader.is_behind or sum(len(part.ticks) for part in frame.parts) >= _BUSY_TICKS:
             self._poll_at_s = 0.0
+
+    def _tell_condition(self) -> None:
+        """Say how the terminal is wherever that has changed, before the frame that may show it."""
+        if self._watch.condition() != self._told:
+            self._beat()
+
+    def _beat(self) -> None:
+        self._told = self._watch.condition()
+        self._link.send(Beat(self._now_msc, self._told))
+        self._sent_s = clock.monotonic_s()
 
     def _listen(self) -> None:
         """Hear what the bridge says until the next poll; beat where nothing else was sent for long."""
@@ -161,8 +186,7 @@ class Conversation:
         elif now_s - self._heard_s > self._terms.dead_s:
             raise BridgeUnavailable(f"nothing heard from the bridge for {self._terms.dead_s} s")
         if now_s - self._sent_s >= min(self._terms.beat_s, 1.0):
-            self._link.send(Beat(self._terminal_msc() if self._now_msc == 0 else self._now_msc))
-            self._sent_s = now_s
+            self._beat()
 
     def _hear(self, message: FromBridge) -> None:
         match message:
@@ -174,9 +198,9 @@ class Conversation:
                 # Nothing is sent before every frame under way has been answered: the last answers tell where to go on.
                 self._is_refused = is_recovering and self._unanswered > 0
             case DigestRequest():
-                self._link.send(answering.digests(self._source.terminal, self._source.symbols, message))
+                self._link.send(self._answerer.digests(message))
             case ReadRequest():
-                for answer in answering.rows(self._source.terminal, self._source.symbols, message):
+                for answer in self._answerer.rows(message):
                     self._link.send(answer)
             case Settled():
                 self._is_settled = True

@@ -9,6 +9,7 @@ from ingest.agent import conversation
 from ingest.agent import link as links
 from ingest.agent.conversation import Conversation, Way
 from ingest.agent.link import Address
+from ingest.agent.watch import Watch
 from ingest.sources import opening
 from ingest.sources.opening import Playback
 from ingest.sources.spec import AgentSpec, SourceSpec
@@ -72,6 +73,7 @@ class _Agent:
     def __init__(self, spec: SourceSpec, source: OpenSource, where: Address, way: Way) -> None:
         self._spec = spec
         self._source = source
+        self._watch = Watch(source)
         self._where = where
         self._way = way
         self._instance = secrets.token_hex(16)
@@ -98,13 +100,14 @@ class _Agent:
             self._held_since_s, self._wait_s = None, _BACK_OFF_S[0]
             logger.info("connected", extra={"bridge": self._where.url, "source": terms.source})
             self._catch_up(max(last_msc for last_msc, _ in terms.cursors))
-            Conversation(link, self._source, terms, self._way).run()
+            Conversation(link, self._source, self._watch, terms, self._way).run()
 
     def _catch_up(self, reached_msc: int) -> None:
         """Let a recording show at least what the bridge has captured of it: the agent itself kept nothing."""
         if self._source.is_replay and self._source.begin_poll() < reached_msc:
             opened = _open(self._spec, reached_msc, self._way.should_stop)
-            self._source = opened or self._source
+            if opened is not None:
+                self._source, self._watch = opened, Watch(opened)
 
     def _judge(self, why: Closing) -> None:
         """Decide whether to try again after the bridge has closed with a reason.

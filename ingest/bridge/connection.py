@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 from ingest.bridge.link import Link
 from ingest.wire import binary, closing, limits, lines
 from ingest.wire.closing import Closing, Malformed
-from ingest.wire.messages import Beat, Digests, Done, Failed, Frame, FromAgent, FromBridge, Hello, Rows
+from ingest.wire.messages import Beat, Condition, Digests, Done, Failed, Frame, FromAgent, FromBridge, Hello, Rows
 
 # Any: what ASGI passes around are free mappings.
 Event: TypeAlias = MutableMapping[str, Any]
@@ -33,6 +33,7 @@ class Connection:
         # Frames that may still be read before one of those read is answered.
         self._room = asyncio.Semaphore(limits.WINDOW)
         self.link = Link(transmit=self._transmit, taken=self._taken)
+        self._condition = Condition()
         self._ended: asyncio.Future[Closing] = self._loop.create_future()
 
     def _transmit(self, message: FromBridge) -> None:
@@ -91,21 +92,29 @@ class Connection:
     async def _hand_over(self, message: FromAgent) -> None:
         match message:
             case Frame():
-                # While the window is full nothing more is read: the peer is held up, not dropped.
-                if self._room.locked():
-                    self.link.hold_up(True)
-                await self._room.acquire()
-                self.link.hold_up(False)
-                self.link.now_msc = max(self.link.now_msc, message.now_msc)
-                self.link.put(message)
+                await self._queue(message)
             case Done():
                 self.link.put(message)
             case Digests() | Rows() | Failed():
                 self.link.put_answer(message)
             case Beat():
+                if message.condition != self._condition:
+                    self._condition = message.condition
+                    await self._queue(message)
                 self.link.now_msc = max(self.link.now_msc, message.now_msc or 0)
             case Hello():
                 raise Malformed("hello: said a second time")
+
+    async def _queue(self, message: Frame | Beat) -> None:
+        """Hand a message to the thread. While the window is full nothing more is read: the peer is held up, not
+        dropped."""
+        if self._room.locked():
+            self.link.hold_up(True)
+        await self._room.acquire()
+        self.link.hold_up(False)
+        if isinstance(message, Frame):
+            self.link.now_msc = max(self.link.now_msc, message.now_msc)
+        self.link.put(message)
 
     async def _read(self) -> list[FromAgent]:
         event = await self._receive()

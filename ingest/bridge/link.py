@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 from ingest.wire import limits
 from ingest.wire.messages import (
+    Beat,
     DigestRequest,
     Digests,
     Done,
@@ -27,7 +28,7 @@ class LinkEnded(TickhubError):
 
 class Link:
     """Connects a session's thread with the socket. ``transmit`` sends a message and returns at once; ``taken`` is
-    called for each frame that leaves the queue, so that the next one may be read."""
+    called for each message that leaves the queue, so that the next one may be read."""
 
     def __init__(
         self,
@@ -39,7 +40,7 @@ class Link:
         self.send = transmit
         self._taken = taken
         self._answer_s = answer_s
-        self._frames: deque[Frame | Done] = deque()
+        self._frames: deque[Frame | Beat | Done] = deque()
         self._answers: deque[AgentAnswer] = deque()
         self._changed = threading.Condition()
         self._awaited: int | None = None
@@ -89,8 +90,14 @@ class Link:
             self._is_stopping = True
             self._changed.notify_all()
 
-    def put(self, message: Frame | Done) -> None:
-        """Hand a frame to the thread."""
+    @property
+    def has_news(self) -> bool:
+        """Return whether a change of the terminal's condition waits."""
+        with self._changed:
+            return any(isinstance(message, Beat) for message in self._frames)
+
+    def put(self, message: Frame | Beat | Done) -> None:
+        """Hand a frame, or a beat that tells another condition, to the thread; they stay in order."""
         with self._changed:
             self._frames.append(message)
             self._changed.notify_all()
@@ -102,14 +109,14 @@ class Link:
                 self._answers.append(answer)
                 self._changed.notify_all()
 
-    def next(self, timeout_s: float) -> Frame | Done | None:
-        """Return the next frame, None where none came in time or none is taken any more."""
+    def next(self, timeout_s: float) -> Frame | Beat | Done | None:
+        """Return the next message put, None where none came in time or none is taken any more."""
         with self._changed:
             self._changed.wait_for(lambda: self._is_ended or bool(self._frames and not self._is_stopping), timeout_s)
             if self._is_ended or self._is_stopping or not self._frames:
                 return None
             message = self._frames.popleft()
-        if isinstance(message, Frame):
+        if not isinstance(message, Done):
             self._taken()
         return message
 

@@ -8,13 +8,16 @@ from typing import Protocol
 from ingest import feedstate, leases, rereads
 from ingest.backfill import Backfiller
 from ingest.bridge import answering, settling, taking, tokens
-from ingest.bridge.link import Link, LinkEnded
+from ingest.bridge.link import Link as AgentLink
+from ingest.bridge.link import LinkEnded
 from ingest.bridge.remote import RemoteSource
 from ingest.poller import Poller
+from ingest.sources.terminal import Link
+from ingest.synchronising import DOUBT_S
 from ingest.target import Options, Target
 from ingest.wire import closing
 from ingest.wire.closing import Closing
-from ingest.wire.messages import Answer, Done, Frame, Hello, Settled, Welcome
+from ingest.wire.messages import Answer, Beat, Condition, Done, Frame, Hello, Settled, Welcome
 from tickhub.core import clock
 from tickhub.core.errors import PermanentError
 
@@ -51,7 +54,9 @@ class Session:
     Once the bridge stops it takes no more frames, compares the past a last time, and goes on answering questions.
     """
 
-    def __init__(self, *, link: Link, hello: Hello, target: Target, lease: leases.Held, token_id: int, means: Means):
+    def __init__(
+        self, *, link: AgentLink, hello: Hello, target: Target, lease: leases.Held, token_id: int, means: Means
+    ):
         source = RemoteSource(link, hello, offset_ms=target.offset_ms)
         self._link = link
         self._terminal = source.remote
@@ -61,7 +66,8 @@ class Session:
         self._poller.now_msc = link.now_msc = hello.now_msc
         self._poller.settler = settling.RemoteSettler(target=target, terminal=source.remote, save=self._poller.save)
         self._backfiller = Backfiller(self._poller)
-        now_s = clock.monotonic_s()
+        self._condition = Condition()
+        now_s = self._doubted_s = clock.monotonic_s()
         self._settled_s = self._looked_s = self._checked_s = now_s
 
     def run(self) -> None:
@@ -90,6 +96,8 @@ class Session:
         message = self._link.next(_IDLE_S)
         if isinstance(message, Frame):
             self._take(message)
+        elif isinstance(message, Beat):
+            self._repeat(lambda: self._hear(message.condition))
         elif isinstance(message, Done):
             self._settle()
             self._link.send(Settled())
@@ -98,6 +106,28 @@ class Session:
             self._link.is_settled = True
         self._poller.now_msc = max(self._poller.now_msc, self._link.now_msc)
         self._repeat(self._look_after)
+
+    def _hear(self, condition: Condition) -> None:
+        """Heed how the terminal is by now; what it missed may appear behind what frames bring from here on."""
+        before, now_s = self._condition, clock.monotonic_s()
+        if condition.doubted_msc is not None:
+            self._poller.doubt(since_msc=condition.doubted_msc)
+            self._doubted_s = now_s
+        elif condition.link == Link.CONNECTED != before.link:
+            self._poller.doubt(since_msc=self._poller.settler.sure_msc)
+        self._condition = condition
+
+    @property
+    def _is_doubted(self) -> bool:
+        """Return whether the terminal is fetching its history: a past that is not whole says nothing."""
+        is_told = self._condition.doubted_msc is not None
+        return is_told and clock.monotonic_s() - self._doubted_s < DOUBT_S
+
+    def _note_sure(self) -> None:
+        """Let passes cover the past up to when the terminal was last told to be connected, its history whole."""
+        told_msc, condition = self._link.now_msc, self._condition
+        if condition.link == Link.CONNECTED and condition.doubted_msc is None and not self._link.has_news:
+            self._poller.settler.sure_msc = told_msc
 
     def _take(self, frame: Frame) -> None:
         answers: list[Answer] = []
@@ -114,7 +144,8 @@ class Session:
             self._checked_s = now_s
             if not tokens.is_valid(token_id=self._token_id):
                 raise Closing(closing.UNKNOWN_TOKEN, "the token was revoked")
-        if self._link.is_held_up:
+        self._note_sure()
+        if self._link.is_held_up or self._is_doubted:
             return 0
         saved = self._settle_tails(now_s)
         if now_s - self._looked_s >= _LOOK_S:
@@ -144,6 +175,9 @@ class Session:
 
     def _settle(self) -> None:
         """Compare the tails and the past until nothing new is found."""
+
+        if self._is_doubted:
+            return
 
         def settle() -> int:
             saved = settling.settle_tails(self._poller, self._terminal, now_msc=self._poller.now_msc)

@@ -10,6 +10,7 @@ from tickhub.core import clock
 _T = TypeVar("_T")
 INT64 = (-(1 << 63), (1 << 63) - 1)
 UINT32 = (0, (1 << 32) - 1)
+INT31 = (0, (1 << 31) - 1)
 INT32 = (-(1 << 31), (1 << 31) - 1)
 UINT64 = (0, (1 << 64) - 1)
 # A time that a calendar holds, so that nothing made of it leaves 64 bits.
@@ -46,6 +47,17 @@ class Fields:
         if not isinstance(value, str) or not least <= len(value) <= most or (value and not value.isprintable()):
             raise Malformed(f"{self._name(name)}: expected a text of {least} to {most} printable characters")
         return value
+
+    def choice(self, name: str, choices: tuple[str, ...]) -> str:
+        """Return one of some texts; the first where the field is missing."""
+        value = self._value.get(name, choices[0])
+        if value not in choices:
+            raise Malformed(f"{self._name(name)}: expected one of {', '.join(choices)}")
+        return str(value)
+
+    def optional(self, name: str, bounds: tuple[int, int] = INT64) -> int | None:
+        """Return a whole number, None where it is missing or null."""
+        return None if self.get(name) is None else self.integer(name, bounds)
 
     def items(self, name: str, read: Callable[[object, str], _T], *, most: int) -> tuple[_T, ...]:
         """Return the items of an array, each read."""

@@ -14,6 +14,10 @@ TEXT_CHARS = 200
 PERIODS = 512
 READ_TICKS = 4_194_304
 
+# How a terminal's connection to its broker may be, and the circuit breaker of who connects it.
+LINKS = ("CONNECTED", "LINK_LOST", "IPC_LOST", "WRONG_ACCOUNT")
+CIRCUITS = ("CLOSED", "OPEN", "HALF_OPEN")
+
 HANDSHAKE_S = 10.0
 # Each side says something at least so often, and gives a peer up that it has not heard for so long.
 BEAT_S = 5

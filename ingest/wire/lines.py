@@ -7,10 +7,11 @@ from typing import Any
 
 from ingest.wire import limits, ticklines
 from ingest.wire.closing import Malformed
-from ingest.wire.fields import INT32, INT64, TIME, UINT32, UINT64, Fields, integers, words
+from ingest.wire.fields import INT31, INT32, INT64, TIME, UINT32, UINT64, Fields, integers, words
 from ingest.wire.messages import (
     Answer,
     Beat,
+    Condition,
     Cursor,
     DigestRequest,
     Digests,
@@ -80,7 +81,7 @@ def _hello(fields: Fields) -> Hello:
         program=fields.text("program"),
         server_name=fields.text("server"),
         is_replay=fields.boolean("is_replay"),
-        offset_ms=None if fields.get("offset_ms") is None else fields.integer("offset_ms", INT32),
+        offset_ms=fields.optional("offset_ms", INT32),
         now_msc=fields.integer("now_msc", TIME),
         symbols=fields.items("symbols", _symbol, most=limits.SYMBOLS),
     )
@@ -150,7 +151,14 @@ def _failed(fields: Fields) -> Failed:
 
 
 def _beat(fields: Fields) -> Beat:
-    return Beat(None if fields.get("now_msc") is None else fields.integer("now_msc", TIME))
+    condition = Condition(
+        link=fields.choice("link", limits.LINKS),
+        circuit=fields.choice("circuit", limits.CIRCUITS),
+        failures=fields.optional("failures", INT31) or 0,
+        hung_ms=fields.optional("hung_ms", (0, INT64[1])) or 0,
+        doubted_msc=fields.optional("doubted_msc", TIME),
+    )
+    return Beat(fields.optional("now_msc", TIME), condition)
 
 
 def _welcome(fields: Fields) -> Welcome:
@@ -248,7 +256,11 @@ def _as_json(message: FromAgent | FromBridge) -> dict[str, Any]:  # Any: JSON
             parts = [_part_as_json(part) for part in message.parts]
             return {"type": "frame", "number": message.number, "now_msc": message.now_msc, "parts": parts}
         case Beat():
-            return {"type": "beat"} if message.now_msc is None else {"type": "beat", "now_msc": message.now_msc}
+            return (
+                {"type": "beat"}
+                if message == Beat()
+                else {"type": "beat", **asdict(message.condition), "now_msc": message.now_msc}
+            )
         case _:
             return {"type": _PLAIN[type(message)], **asdict(message)}
 

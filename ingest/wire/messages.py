@@ -128,10 +128,26 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
+class Condition:
+    """How an agent's terminal is; the states are those of ``ingest.sources.terminal`` and ``breaker``.
+
+    ``hung_ms`` adds up the calls that hung since the program began. ``doubted_msc``: since then the history shown may
+    lack rows, which the terminal is still fetching; None where it is whole.
+    """
+
+    link: str = "CONNECTED"
+    circuit: str = "CLOSED"
+    failures: int = 0
+    hung_ms: int = 0
+    doubted_msc: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Beat:
-    """Somebody is there; an agent's tells the terminal's time."""
+    """Somebody is there; an agent's tells the terminal's time and condition, which the frames behind it have."""
 
     now_msc: int | None = None
+    condition: Condition = Condition()
 
 
 @dataclass(frozen=True, slots=True)
