@@ -1,6 +1,6 @@
 """Answers what the bridge asks: digests and ticks of a period, from the terminal."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from ingest import reading
 from ingest.sources.terminal import Terminal
@@ -18,7 +18,15 @@ _DOUBTED: TerminalError = (0, "the history is still being fetched")
 class Answerer:
     """Answers from one terminal. What it is still fetching is an error: a part would be taken for the whole."""
 
-    def __init__(self, terminal: Terminal, symbols: tuple[str, ...], synchroniser: Synchroniser) -> None:
+    def __init__(
+        self,
+        terminal: Terminal,
+        symbols: tuple[str, ...],
+        synchroniser: Synchroniser,
+        breathe: Callable[[], None] = lambda: None,
+    ) -> None:
+        """``breathe`` is called between two reads: an answer may take longer than the bridge bears silence."""
+        self._breathe = breathe
         self._terminal = terminal
         self._symbols = symbols
         self._synchroniser = synchroniser
@@ -28,6 +36,7 @@ class Answerer:
         return Digests(request.request, tuple(self._digest(period, request.shift_ms) for period in request.periods))
 
     def _digest(self, period: tuple[int, int, int], shift_ms: int) -> Digest | TerminalError:
+        self._breathe()
         found = self._read(*period)
         return found if isinstance(found, tuple) else digest.of(found, offset_ms=shift_ms)
 

@@ -2,7 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import ceil
 
+from ingest import heartbeat
 from ingest.agent.answering import Answerer
 from ingest.agent.forward import Reader
 from ingest.agent.link import BridgeUnavailable, Link
@@ -105,13 +107,14 @@ class Conversation:
             terms.cursors,
             page_ticks=min(way.page_ticks, terms.frame_ticks),
             synchroniser=watch.synchroniser,
+            breathe=self._breathe,
         )
-        self._answerer = Answerer(source.terminal, source.symbols, watch.synchroniser)
+        self._answerer = Answerer(source.terminal, source.symbols, watch.synchroniser, self._breathe)
         self._unanswered = 0
         self._is_refused = False
         self._is_settled = False
         self._now_msc = 0
-        self._poll_at_s = self._sent_s = self._heard_s = clock.monotonic_s()
+        self._poll_at_s = self._sent_s = self._heard_s = self._listened_s = clock.monotonic_s()
         self._is_idle = False
         self._told: Condition | None = None
         self._is_doubted = False
@@ -122,6 +125,13 @@ class Conversation:
         :raises Closing: if the bridge closes with a reason
         :raises BridgeUnavailable: if the connection is gone
         """
+        heartbeat.on_request(self._ask_for_time)
+        try:
+            self._converse()
+        finally:
+            heartbeat.on_request(None)
+
+    def _converse(self) -> None:
         self._now_msc = self._terminal_msc()
         self._watch.repeat_doubt()
         self._tell_condition()
@@ -168,25 +178,36 @@ class Conversation:
         if self._watch.condition() != self._told:
             self._beat()
 
-    def _beat(self) -> None:
+    def _beat(self, busy_s: int = 0) -> None:
         self._told = self._watch.condition()
-        self._link.send(Beat(self._now_msc, self._told))
+        self._link.send(Beat(self._now_msc, self._told, busy_s))
         self._sent_s = clock.monotonic_s()
+
+    def _ask_for_time(self, extra_s: float) -> None:
+        """Tell the bridge that one call into the terminal may take long: nothing is sent meanwhile."""
+        self._beat(min(ceil(extra_s), limits.BUSY_S))
+
+    def _breathe(self) -> None:
+        """Beat, where that is due, in the midst of work that consists of many calls."""
+        if clock.monotonic_s() - self._sent_s >= min(self._terms.beat_s, 1.0):
+            self._beat()
 
     def _listen(self) -> None:
         """Hear what the bridge says until the next poll; beat where nothing else was sent for long."""
         now_s = clock.monotonic_s()
+        # Who does not listen hears nothing: work of the agent's own is no silence of the bridge.
+        self._heard_s += now_s - self._listened_s
         is_full = self._unanswered >= self._terms.window or self._is_refused
         wait_s = 1.0 if is_full else max(self._poll_at_s - now_s, 0)
         message = self._link.receive(min(wait_s, 1.0))
         now_s = clock.monotonic_s()
         if message is not None:
-            self._heard_s = now_s
             self._hear(message)
+            self._heard_s = clock.monotonic_s()
         elif now_s - self._heard_s > self._terms.dead_s:
             raise BridgeUnavailable(f"nothing heard from the bridge for {self._terms.dead_s} s")
-        if now_s - self._sent_s >= min(self._terms.beat_s, 1.0):
-            self._beat()
+        self._breathe()
+        self._listened_s = clock.monotonic_s()
 
     def _hear(self, message: FromBridge) -> None:
         match message:

@@ -1,6 +1,6 @@
 """Reads what a terminal shows from the bridge's cursors on, and builds frames of it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,7 +49,10 @@ class Reader:
         *,
         page_ticks: int,
         synchroniser: Synchroniser,
+        breathe: Callable[[], None] = lambda: None,
     ) -> None:
+        """``breathe`` is called between two symbols: a poll may take longer than the bridge bears silence."""
+        self._breathe = breathe
         self.terminal = terminal
         self.synchroniser = synchroniser
         self.feeds = [Feed(i, s, c) for i, (s, c) in enumerate(zip(symbols, cursors, strict=True))]
@@ -88,6 +91,7 @@ class Reader:
         parts: list[FramePart] = []
         room = self._page_ticks
         for feed in self.feeds:
+            self._breathe()
             part = self._part(feed, now_msc, room)
             if part is not None:
                 parts.append(part)

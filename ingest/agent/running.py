@@ -95,8 +95,10 @@ class _Agent:
             self._wait_s = _pause(self._wait_s)
 
     def _converse(self) -> None:
+        # Before there is a connection: a terminal that has to be started takes longer than a handshake may.
+        greeting = conversation.hello(self._source, self._instance)
         with links.opened(self._where) as link:
-            terms = conversation.welcome(link, conversation.hello(self._source, self._instance))
+            terms = conversation.welcome(link, greeting)
             self._held_since_s, self._wait_s = None, _BACK_OFF_S[0]
             logger.info("connected", extra={"bridge": self._where.url, "source": terms.source})
             self._catch_up(max(last_msc for last_msc, _ in terms.cursors))

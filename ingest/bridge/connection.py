@@ -81,18 +81,27 @@ class Connection:
         raise await asyncio.shield(self._ended)
 
     async def _read_all(self) -> None:
+        patience_s = limits.DEAD_S
         while True:
             try:
-                messages = await asyncio.wait_for(self._read(), limits.DEAD_S)
+                messages = await asyncio.wait_for(self._read(), patience_s)
             except TimeoutError:
-                raise Closing(closing.SILENT, f"nothing heard for {limits.DEAD_S} s") from None
+                raise Closing(closing.SILENT, f"nothing heard for {patience_s} s") from None
+            last = messages[-1] if messages else None
+            patience_s = limits.DEAD_S + (last.busy_s if isinstance(last, Beat) else 0)
             for message in messages:
                 await self._hand_over(message)
 
     async def _hand_over(self, message: FromAgent) -> None:
         match message:
             case Frame():
-                await self._queue(message)
+                # While the window is full nothing more is read: the peer is held up, not dropped.
+                if self._room.locked():
+                    self.link.hold_up(True)
+                await self._room.acquire()
+                self.link.hold_up(False)
+                self.link.now_msc = max(self.link.now_msc, message.now_msc)
+                self.link.put(message)
             case Done():
                 self.link.put(message)
             case Digests() | Rows() | Failed():
@@ -100,21 +109,10 @@ class Connection:
             case Beat():
                 if message.condition != self._condition:
                     self._condition = message.condition
-                    await self._queue(message)
+                    self.link.put_news(message)
                 self.link.now_msc = max(self.link.now_msc, message.now_msc or 0)
             case Hello():
                 raise Malformed("hello: said a second time")
-
-    async def _queue(self, message: Frame | Beat) -> None:
-        """Hand a message to the thread. While the window is full nothing more is read: the peer is held up, not
-        dropped."""
-        if self._room.locked():
-            self.link.hold_up(True)
-        await self._room.acquire()
-        self.link.hold_up(False)
-        if isinstance(message, Frame):
-            self.link.now_msc = max(self.link.now_msc, message.now_msc)
-        self.link.put(message)
 
     async def _read(self) -> list[FromAgent]:
         event = await self._receive()

@@ -5,7 +5,8 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
-from ingest.wire import limits
+from ingest.wire import closing, limits
+from ingest.wire.closing import Closing
 from ingest.wire.messages import (
     Beat,
     DigestRequest,
@@ -19,6 +20,9 @@ from ingest.wire.messages import (
 )
 from tickhub.core.errors import TickhubError
 
+# Changes of a terminal's condition that may wait while the database is slow.
+_NEWS_MOST = 64
+
 AgentAnswer: TypeAlias = Digests | Rows | Failed
 
 
@@ -28,7 +32,7 @@ class LinkEnded(TickhubError):
 
 class Link:
     """Connects a session's thread with the socket. ``transmit`` sends a message and returns at once; ``taken`` is
-    called for each message that leaves the queue, so that the next one may be read."""
+    called for each frame that leaves the queue, so that the next one may be read."""
 
     def __init__(
         self,
@@ -96,8 +100,19 @@ class Link:
         with self._changed:
             return any(isinstance(message, Beat) for message in self._frames)
 
+    def put_news(self, beat: Beat) -> None:
+        """Hand a beat that tells another condition to the thread, in order with the frames.
+
+        :raises Closing: if too many wait
+        """
+        with self._changed:
+            count = sum(isinstance(message, Beat) for message in self._frames)
+        if count >= _NEWS_MOST:
+            raise Closing(closing.TRY_LATER, f"{count} changes of the terminal's condition wait")
+        self.put(beat)
+
     def put(self, message: Frame | Beat | Done) -> None:
-        """Hand a frame, or a beat that tells another condition, to the thread; they stay in order."""
+        """Hand a frame to the thread."""
         with self._changed:
             self._frames.append(message)
             self._changed.notify_all()
@@ -116,7 +131,7 @@ class Link:
             if self._is_ended or self._is_stopping or not self._frames:
                 return None
             message = self._frames.popleft()
-        if not isinstance(message, Done):
+        if isinstance(message, Frame):
             self._taken()
         return message
 

@@ -1,7 +1,7 @@
 """An agent's terminal as capture sees it: its reads are requests over the connection."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeAlias
 
 from ingest.bridge.link import Link
 from ingest.sources.constants import Constants
@@ -18,10 +18,15 @@ from ingest.wire.messages import (
 )
 from tickhub.core import ticks as tick_arrays
 from tickhub.core import zones
+from tickhub.core.clock import HOUR_MS
 from tickhub.core.digest import Digest
 from tickhub.core.ticks import Ticks
 
 _SUCCESS: TerminalError = (Constants.RES_S_OK, "Success")
+# So much of the past is asked for at once.
+_ASKED_MOST_MS = 32 * HOUR_MS
+# Symbol, from, to.
+Period: TypeAlias = tuple[str, int, int]
 _LATE: TerminalError = (0, "no answer from the agent in time")
 _TOO_MANY: TerminalError = (0, f"over {limits.READ_TICKS} ticks in one read")
 
@@ -64,12 +69,11 @@ class RemoteTerminal(Constants):
                 return None
         return None
 
-    def digests(self, periods: Sequence[tuple[str, int, int]], *, shift_ms: int) -> list[Digest | TerminalError]:
+    def digests(self, periods: Sequence[Period], *, shift_ms: int) -> list[Digest | TerminalError]:
         """Return the digest, or the terminal's error, of each period ``(symbol, from_msc, to_msc)``."""
         found: list[Digest | TerminalError] = []
-        for start in range(0, len(periods), limits.PERIODS):
-            some = tuple((self._indexes[s], low, high) for s, low, high in periods[start : start + limits.PERIODS])
-            found += self._some_digests(some, shift_ms)
+        for some in bounded(periods):
+            found += self._some_digests(tuple((self._indexes[s], low, high) for s, low, high in some), shift_ms)
         return found
 
     def _some_digests(
@@ -109,6 +113,21 @@ class RemoteTerminal(Constants):
     def symbol_select(self, symbol: str, enable: bool = True, /) -> bool:
         """Say whether the agent has the symbol; it selects them by itself."""
         return symbol in self._indexes
+
+
+def bounded(periods: Sequence[Period]) -> Iterator[list[Period]]:
+    """Cut periods into requests that a terminal can answer in time."""
+    some: list[Period] = []
+    asked_ms = 0
+    for period in periods:
+        length_ms = period[2] - period[1]
+        if some and (len(some) == limits.PERIODS or asked_ms + length_ms > _ASKED_MOST_MS):
+            yield some
+            some, asked_ms = [], 0
+        some.append(period)
+        asked_ms += length_ms
+    if some:
+        yield some
 
 
 class RemoteSource(PlainSource):

@@ -22,5 +22,7 @@ HANDSHAKE_S = 10.0
 # Each side says something at least so often, and gives a peer up that it has not heard for so long.
 BEAT_S = 5
 DEAD_S = 15
+# For how much longer a beat may ask before one call into the terminal: to start it, to log in, to fetch its history.
+BUSY_S = 150
 # How long a terminal may take for a digest or a read.
 ANSWER_S = 60.0

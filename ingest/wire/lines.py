@@ -158,7 +158,7 @@ def _beat(fields: Fields) -> Beat:
         hung_ms=fields.optional("hung_ms", (0, INT64[1])) or 0,
         doubted_msc=fields.optional("doubted_msc", TIME),
     )
-    return Beat(fields.optional("now_msc", TIME), condition)
+    return Beat(fields.optional("now_msc", TIME), condition, fields.optional("busy_s", (0, limits.BUSY_S)) or 0)
 
 
 def _welcome(fields: Fields) -> Welcome:
@@ -255,12 +255,11 @@ def _as_json(message: FromAgent | FromBridge) -> dict[str, Any]:  # Any: JSON
         case Frame():
             parts = [_part_as_json(part) for part in message.parts]
             return {"type": "frame", "number": message.number, "now_msc": message.now_msc, "parts": parts}
+        case Beat() if message == Beat():
+            return {"type": "beat"}
         case Beat():
-            return (
-                {"type": "beat"}
-                if message == Beat()
-                else {"type": "beat", **asdict(message.condition), "now_msc": message.now_msc}
-            )
+            fields = {"now_msc": message.now_msc, **asdict(message.condition), "busy_s": message.busy_s}
+            return {"type": "beat", **fields}
         case _:
             return {"type": _PLAIN[type(message)], **asdict(message)}
 

@@ -144,10 +144,14 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """Somebody is there; an agent's tells the terminal's time and condition, which the frames behind it have."""
+    """Somebody is there; an agent's tells the terminal's time and condition, which the frames behind it have.
+
+    ``busy_s`` asks for more time than usual until the next message.
+    """
 
     now_msc: int | None = None
     condition: Condition = Condition()
+    busy_s: int = 0
 
 
 @dataclass(frozen=True, slots=True)
