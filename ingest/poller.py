@@ -120,6 +120,11 @@ class Poller:
         self.settler.doubt(since_msc=newest_msc if since_msc is None else min(newest_msc, since_msc))
         self._record_proven()
 
+    def note_age(self, pieces: list[Piece], *, now_msc: int) -> None:
+        """Note the age of a poll's newest tick."""
+        newest = [int(piece.ticks["time_msc"][-1]) for piece in pieces if len(piece.ticks) and not piece.late[-1]]
+        self.age_ms = now_msc - max(newest) if newest else None
+
     def begin_feeds(self, pieces: list[Piece]) -> None:
         """Let the passes reach back to where a feed begins, before the first ticks of it are saved. Raises as
         :meth:`doubt`."""
@@ -197,8 +202,7 @@ class Poller:
             feedstate.failed_piece(state) if found is None else feedstate.piece_of(state, found, now_msc=now_msc)
             for state, found in readings
         ]
-        newest = [int(piece.ticks["time_msc"][-1]) for piece in pieces if len(piece.ticks) and not piece.late[-1]]
-        self.age_ms = now_msc - max(newest) if newest else None
+        self.note_age(pieces, now_msc=now_msc)
         self.begin_feeds(pieces)
         saved = self.saved_last = self.save(pieces, now_msc=now_msc)
         for state, found in readings:

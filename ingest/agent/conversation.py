@@ -1,7 +1,7 @@
 """One connection's conversation: says hello, polls and sends while the window has room, answers the bridge."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 
 from ingest import heartbeat
@@ -9,6 +9,8 @@ from ingest.agent.answering import Answerer
 from ingest.agent.forward import Reader
 from ingest.agent.link import BridgeUnavailable, Link
 from ingest.agent.watch import Watch
+from ingest.sources.account import WrongAccount
+from ingest.sources.terminal import Link as Connected
 from ingest.sources.terminal import OpenSource
 from ingest.wire import closing, limits
 from ingest.wire.closing import Closing
@@ -128,6 +130,11 @@ class Conversation:
         heartbeat.on_request(self._ask_for_time)
         try:
             self._converse()
+        except WrongAccount:
+            # The last thing that the bridge hears: it becomes an incident there.
+            condition = replace(self._watch.condition(), link=Connected.WRONG_ACCOUNT.value)
+            self._link.send(Beat(self._now_msc, condition))
+            raise
         finally:
             heartbeat.on_request(None)
 
@@ -188,7 +195,8 @@ class Conversation:
         self._beat(min(ceil(extra_s), limits.BUSY_S))
 
     def _breathe(self) -> None:
-        """Beat, where that is due, in the midst of work that consists of many calls."""
+        """Beat, where that is due, in the midst of work that consists of many calls; the watchdog hears it too."""
+        heartbeat.beat()
         if clock.monotonic_s() - self._sent_s >= min(self._terms.beat_s, 1.0):
             self._beat()
 

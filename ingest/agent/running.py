@@ -5,6 +5,7 @@ import random
 import secrets
 from collections.abc import Callable
 
+from ingest import heartbeat
 from ingest.agent import conversation
 from ingest.agent import link as links
 from ingest.agent.conversation import Conversation, Way
@@ -51,6 +52,7 @@ def _open(spec: SourceSpec, reached_msc: int | None, should_stop: Callable[[], b
     """Open the source, again and again while its terminal does not answer; None if told to stop meanwhile."""
     wait_s = _BACK_OFF_S[0]
     while True:
+        heartbeat.beat()
         try:
             return opening.open_source(
                 spec, playback=Playback(origin_msc=clock.now_msc(), start_msc=reached_msc, reached_msc=reached_msc)
@@ -82,6 +84,7 @@ class _Agent:
 
     def run(self) -> None:
         while True:
+            heartbeat.beat()
             try:
                 self._converse()
             except Closing as why:

@@ -33,7 +33,7 @@ class Connection:
         # Frames that may still be read before one of those read is answered.
         self._room = asyncio.Semaphore(limits.WINDOW)
         self.link = Link(transmit=self._transmit, taken=self._taken)
-        self._condition = Condition()
+        self._condition: Condition | None = None
         self._ended: asyncio.Future[Closing] = self._loop.create_future()
 
     def _transmit(self, message: FromBridge) -> None:

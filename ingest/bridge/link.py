@@ -9,6 +9,7 @@ from ingest.wire import closing, limits
 from ingest.wire.closing import Closing
 from ingest.wire.messages import (
     Beat,
+    Condition,
     DigestRequest,
     Digests,
     Done,
@@ -53,6 +54,9 @@ class Link:
         self._is_stopping = False
         self._is_held_up = False
         self.now_msc = 0
+        # The newest condition told, and the time hung before this connection; defaults until the first beat.
+        self.condition = Condition()
+        self.hung_before_ms: int | None = None
         # Whether a session that takes no more frames has compared the past.
         self.is_settled = False
 
@@ -109,6 +113,9 @@ class Link:
             count = sum(isinstance(message, Beat) for message in self._frames)
         if count >= _NEWS_MOST:
             raise Closing(closing.TRY_LATER, f"{count} changes of the terminal's condition wait")
+        if self.hung_before_ms is None:
+            self.hung_before_ms = beat.condition.hung_ms
+        self.condition = beat.condition
         self.put(beat)
 
     def put(self, message: Frame | Beat | Done) -> None:

@@ -4,8 +4,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
 
 from ingest.bridge.link import Link
+from ingest.sources.breaker import Circuit
 from ingest.sources.constants import Constants
-from ingest.sources.terminal import PlainSource, Terminal
+from ingest.sources.terminal import Health, PlainSource, Terminal
+from ingest.sources.terminal import Link as Connected
 from ingest.wire import limits
 from ingest.wire.messages import (
     DigestRequest,
@@ -142,6 +144,8 @@ class RemoteSource(PlainSource):
         self.terminal: Terminal = self.remote
         self.server_name = hello.server_name
         self.is_replay = hello.is_replay
+        # How fast a recording is played the agent does not tell: its ticks' ages say nothing.
+        self.is_in_real_time = not hello.is_replay
         self.clock = zones.fixed(offset_ms)
         self.start_msc = hello.now_msc - offset_ms
         self._offset_ms = offset_ms
@@ -151,6 +155,12 @@ class RemoteSource(PlainSource):
     def begin_poll(self) -> int:
         """Return the time as the agent told it last."""
         return self._link.now_msc - self._offset_ms
+
+    def health(self) -> Health:
+        """Return the state of the agent's terminal as told last; the time hung is that of this connection."""
+        told = self._link.condition
+        hung_ms = max(told.hung_ms - (self._link.hung_before_ms or 0), 0)
+        return Health(Connected(told.link), Circuit(told.circuit), told.failures, hung_ms / 1000)
 
     def is_exhausted(self) -> bool:
         """Return False: the agent says when it is done."""

@@ -11,6 +11,7 @@ from ingest.bridge import answering, settling, taking, tokens
 from ingest.bridge.link import Link as AgentLink
 from ingest.bridge.link import LinkEnded
 from ingest.bridge.remote import RemoteSource
+from ingest.connections import ConnectionLog
 from ingest.poller import Poller
 from ingest.sources.terminal import Link
 from ingest.synchronising import DOUBT_S
@@ -18,7 +19,7 @@ from ingest.target import Options, Target
 from ingest.wire import closing
 from ingest.wire.closing import Closing
 from ingest.wire.messages import Answer, Beat, Condition, Done, Frame, Hello, Settled, Welcome
-from tickhub.core import clock
+from tickhub.core import clock, metrics
 from tickhub.core.errors import PermanentError
 
 logger = logging.getLogger(__name__)
@@ -29,6 +30,8 @@ _SETTLE_TAILS_S = 1.0
 _TAIL_TICKS = 131_072
 _LOOK_S = 0.5
 _CHECK_TOKEN_S = 5.0
+# A frame of so many ticks is behind: it catches up with the past.
+_BUSY_TICKS = 8_192
 # When the present piles up, tails wait at most so long.
 _OVERDUE_S = 5.0
 
@@ -67,6 +70,9 @@ class Session:
         self._poller.settler = settling.RemoteSettler(target=target, terminal=source.remote, save=self._poller.save)
         self._backfiller = Backfiller(self._poller)
         self._condition = Condition()
+        self._log = ConnectionLog(source_id=target.source_id, name=target.name)
+        if lease.silent_from_msc is not None:
+            self._log.note_silence(from_msc=lease.silent_from_msc)
         now_s = self._doubted_s = clock.monotonic_s()
         self._settled_s = self._looked_s = self._checked_s = now_s
 
@@ -90,10 +96,16 @@ class Session:
             raise Closing(closing.HELD, f"{error}: another poller has taken the source over") from error
         except PermanentError as error:
             raise Closing(closing.BROKEN, str(error)) from error
+        finally:
+            # What the agent said last is heard too: that its terminal is on another account.
+            self._note()
+            self._log.write()
+            metrics.SOURCE_CONNECTED.labels(self._poller.target.name).set(0)
 
     def _step(self) -> None:
         """Take one frame if there is one, and look after the past."""
         message = self._link.next(_IDLE_S)
+        self._poller.age_ms = None
         if isinstance(message, Frame):
             self._take(message)
         elif isinstance(message, Beat):
@@ -105,7 +117,18 @@ class Session:
             self._settle()
             self._link.is_settled = True
         self._poller.now_msc = max(self._poller.now_msc, self._link.now_msc)
+        self._note(
+            is_behind=isinstance(message, Frame) and sum(len(part.ticks) for part in message.parts) >= _BUSY_TICKS
+        )
         self._repeat(self._look_after)
+
+    def _note(self, *, is_behind: bool = False) -> None:
+        """Note how the source is. Ticks tell the terminal's clock only where they are shown as they are made."""
+        poller, health = self._poller, self._poller.source.health()
+        failed = [state.error is not None for state in poller.states]
+        is_whole = health.link is Link.CONNECTED and not self._is_doubted and not any(failed)
+        age_ms = poller.age_ms if poller.source.is_in_real_time and is_whole and not is_behind else None
+        self._log.note(health, is_ok=not any(failed), answers=not all(failed) or not failed, age_ms=age_ms)
 
     def _hear(self, condition: Condition) -> None:
         """Heed how the terminal is by now; what it missed may appear behind what frames bring from here on."""
