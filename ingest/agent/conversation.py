@@ -20,6 +20,7 @@ from ingest.wire.messages import (
     Condition,
     DigestRequest,
     Done,
+    Facts,
     FromBridge,
     Hello,
     ReadRequest,
@@ -29,10 +30,13 @@ from ingest.wire.messages import (
 )
 from tickhub.core import clock
 from tickhub.core.errors import UsageError
+from tickhub.core.symbols import SymbolFacts
 
 _PROGRAM = "tickhub"
 # A frame of so many ticks is followed by the next poll at once.
 _BUSY_TICKS = 8_192
+# How often it is looked whether the terminal says something else of a symbol.
+_LOOK_S = 5.0
 # How long the bridge may take to settle after the agent was told to stop.
 _SETTLE_S = 10.0
 
@@ -57,8 +61,8 @@ def offset_ms(source: OpenSource) -> int:
     return source.clock.shift_ms
 
 
-def hello(source: OpenSource, instance: str) -> Hello:
-    """Introduce a source. Raises as :func:`offset_ms`."""
+def hello(source: OpenSource, instance: str, priority: int | None) -> Hello:
+    """Introduce a source; ``priority`` is that of its SPEC, which goes before its own. Raises as :func:`offset_ms`."""
     shift_ms, now_msc = offset_ms(source), source.begin_poll()
     return Hello(
         protocol=limits.PROTOCOL,
@@ -68,12 +72,20 @@ def hello(source: OpenSource, instance: str) -> Hello:
         is_replay=source.is_replay,
         offset_ms=shift_ms,
         now_msc=now_msc + shift_ms,
-        symbols=tuple(
-            Symbol(
-                symbol, source.digits(symbol), source.is_quoted(symbol), source.begins_msc(symbol, now_msc) + shift_ms
-            )
-            for symbol in source.symbols
-        ),
+        symbols=tuple(_symbol(source, symbol, now_msc, shift_ms) for symbol in source.symbols),
+        priority=source.priority if priority is None else priority,
+    )
+
+
+def _symbol(source: OpenSource, symbol: str, now_msc: int, shift_ms: int) -> Symbol:
+    mapped = source.instrument(symbol)
+    return Symbol(
+        symbol=symbol,
+        digits=source.digits(symbol),
+        is_quoted=source.is_quoted(symbol),
+        begins_msc=source.begins_msc(symbol, now_msc) + shift_ms,
+        instrument=mapped.code,
+        mapped_by=mapped.rule,
     )
 
 
@@ -119,6 +131,8 @@ class Conversation:
         self._poll_at_s = self._sent_s = self._heard_s = self._listened_s = clock.monotonic_s()
         self._is_idle = False
         self._told: Condition | None = None
+        self._told_facts: dict[str, SymbolFacts] = {}
+        self._looked_s = -_LOOK_S
         self._is_doubted = False
 
     def run(self) -> None:
@@ -170,6 +184,7 @@ class Conversation:
         self._now_msc = self._terminal_msc()
         self._watch.look(self._now_msc, cursors_msc=[feed.cursor[0] for feed in self._reader.feeds])
         self._tell_condition()
+        self._tell_facts(now_s)
         frame = self._reader.frame(self._now_msc)
         self._is_idle = frame is None
         if frame is None:
@@ -184,6 +199,21 @@ class Conversation:
         """Say how the terminal is wherever that has changed, before the frame that may show it."""
         if self._watch.condition() != self._told:
             self._beat()
+
+    def _tell_facts(self, now_s: float) -> None:
+        """Say what the terminal says of symbols wherever that has changed."""
+        if now_s - self._looked_s < _LOOK_S:
+            return
+        self._looked_s = now_s
+        said = dict(self._source.facts())
+        new = tuple(
+            (index, said[symbol])
+            for index, symbol in enumerate(self._source.symbols)
+            if symbol in said and said[symbol] != self._told_facts.get(symbol)
+        )
+        if new:
+            self._link.send(Facts(new))
+        self._told_facts |= said
 
     def _beat(self, busy_s: int = 0) -> None:
         self._told = self._watch.condition()

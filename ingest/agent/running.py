@@ -99,7 +99,7 @@ class _Agent:
 
     def _converse(self) -> None:
         # Before there is a connection: a terminal that has to be started takes longer than a handshake may.
-        greeting = conversation.hello(self._source, self._instance)
+        greeting = conversation.hello(self._source, self._instance, self._spec.priority)
         with links.opened(self._where) as link:
             terms = conversation.welcome(link, greeting)
             self._held_since_s, self._wait_s = None, _BACK_OFF_S[0]

@@ -7,7 +7,19 @@ from typing import Any, TypeAlias
 from ingest.bridge.link import Link
 from ingest.wire import binary, closing, limits, lines
 from ingest.wire.closing import Closing, Malformed
-from ingest.wire.messages import Beat, Condition, Digests, Done, Failed, Frame, FromAgent, FromBridge, Hello, Rows
+from ingest.wire.messages import (
+    Beat,
+    Condition,
+    Digests,
+    Done,
+    Facts,
+    Failed,
+    Frame,
+    FromAgent,
+    FromBridge,
+    Hello,
+    Rows,
+)
 
 # Any: what ASGI passes around are free mappings.
 Event: TypeAlias = MutableMapping[str, Any]
@@ -106,6 +118,8 @@ class Connection:
                 self.link.put(message)
             case Digests() | Rows() | Failed():
                 self.link.put_answer(message)
+            case Facts():
+                self.link.facts |= dict(message.facts)
             case Beat():
                 if message.condition != self._condition:
                     self._condition = message.condition

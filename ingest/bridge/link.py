@@ -20,6 +20,7 @@ from ingest.wire.messages import (
     Rows,
 )
 from tickhub.core.errors import TickhubError
+from tickhub.core.symbols import SymbolFacts
 
 # Changes of a terminal's condition that may wait while the database is slow.
 _NEWS_MOST = 64
@@ -57,6 +58,8 @@ class Link:
         # The newest condition told, and the time hung before this connection; defaults until the first beat.
         self.condition = Condition()
         self.hung_before_ms: int | None = None
+        # What the terminal says of symbols, by index.
+        self.facts: dict[int, SymbolFacts] = {}
         # Whether a session that takes no more frames has compared the past.
         self.is_settled = False
 

@@ -1,6 +1,6 @@
 """An agent's terminal as capture sees it: its reads are requests over the connection."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from ingest.bridge.link import Link
@@ -22,6 +22,7 @@ from tickhub.core import ticks as tick_arrays
 from tickhub.core import zones
 from tickhub.core.clock import HOUR_MS
 from tickhub.core.digest import Digest
+from tickhub.core.symbols import SymbolFacts
 from tickhub.core.ticks import Ticks
 
 _SUCCESS: TerminalError = (Constants.RES_S_OK, "Success")
@@ -155,6 +156,11 @@ class RemoteSource(PlainSource):
     def begin_poll(self) -> int:
         """Return the time as the agent told it last."""
         return self._link.now_msc - self._offset_ms
+
+    def facts(self) -> Mapping[str, SymbolFacts]:
+        """Return what the agent's terminal says of its symbols."""
+        said = self._link.facts.copy()
+        return {symbol: said[index] for index, symbol in enumerate(self.symbols) if index in said}
 
     def health(self) -> Health:
         """Return the state of the agent's terminal as told last; the time hung is that of this connection."""

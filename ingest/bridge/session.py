@@ -14,6 +14,7 @@ from ingest.bridge.remote import RemoteSource
 from ingest.connections import ConnectionLog
 from ingest.poller import Poller
 from ingest.sources.terminal import Link
+from ingest.symbolfacts import FactLog
 from ingest.synchronising import DOUBT_S
 from ingest.target import Options, Target
 from ingest.wire import closing
@@ -70,6 +71,7 @@ class Session:
         self._poller.settler = settling.RemoteSettler(target=target, terminal=source.remote, save=self._poller.save)
         self._backfiller = Backfiller(self._poller)
         self._condition = Condition()
+        self._facts = FactLog(target)
         self._log = ConnectionLog(source_id=target.source_id, name=target.name)
         if lease.silent_from_msc is not None:
             self._log.note_silence(from_msc=lease.silent_from_msc)
@@ -167,6 +169,7 @@ class Session:
             self._checked_s = now_s
             if not tokens.is_valid(token_id=self._token_id):
                 raise Closing(closing.UNKNOWN_TOKEN, "the token was revoked")
+        self._facts.note(poller.source.facts())
         self._note_sure()
         if self._link.is_held_up or self._is_doubted:
             return 0

@@ -1,5 +1,6 @@
 """Reads the fields of a JSON object, each with its type and bounds."""
 
+import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -40,6 +41,18 @@ class Fields:
         if not isinstance(value, bool):
             raise Malformed(f"{self._name(name)}: expected true or false")
         return value
+
+    def number(self, name: str) -> float:
+        """Return a finite number."""
+        value = self.get(name)
+        # A whole number of any size is JSON too.
+        if not isinstance(value, int | float) or isinstance(value, bool) or not abs(value) <= sys.float_info.max:
+            raise Malformed(f"{self._name(name)}: expected a finite number")
+        return float(value)
+
+    def optional_text(self, name: str, *, most: int = limits.TEXT_CHARS) -> str | None:
+        """Return a text as :meth:`text` does, None where it is missing or null."""
+        return None if self.get(name) is None else self.text(name, most=most, least=1)
 
     def text(self, name: str, *, most: int = limits.TEXT_CHARS, least: int = 0) -> str:
         """Return a text of bounded length without control characters."""

@@ -10,6 +10,8 @@ BODY_BYTES = 4 * 1024 * 1024
 SYMBOLS = 512
 SYMBOL_CHARS = 30
 TEXT_CHARS = 200
+RULE_CHARS = 60
+PRIORITY_MOST = 32_767
 # Periods of one digest request, ticks of all answers to one read request.
 PERIODS = 512
 READ_TICKS = 4_194_304
