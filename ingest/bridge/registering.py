@@ -41,7 +41,7 @@ def register(source: Source, hello: Hello) -> Target:
         instrument, or the clock is being corrected
     """
     if corrections.unfinished(source_name=source.name) is not None:
-        raise Closing(closing.HELD, f"source {source.name}: a correction of its clock is not finished")
+        raise Closing(closing.TRY_LATER, f"source {source.name}: a correction of its clock is not finished")
     epochs = reference.epochs(source_id=source.pk)
     if len(epochs.rows) > 1:
         raise Closing(closing.OTHER_SOURCE, f"source {source.name}: an agent's clock has one offset from UTC, always")
