@@ -40,6 +40,18 @@ class FeedState:
         """Return the cursor's millisecond, or the feed's begin before its first tick."""
         return self.position.last_msc if self.position else self.begins_msc
 
+    @property
+    def first_second(self) -> int:
+        """See :class:`ingest.synchronising.Known`."""
+        return self.tail.first_second
+
+    def captured_before(self, second: int) -> int:
+        """See :class:`ingest.synchronising.Known`."""
+        times = self.tail.times
+        # The tail may begin within a second, of which no whole one is read.
+        is_read = (times >= self.first_second * 1000) & (times < second * 1000)
+        return int(np.count_nonzero(~self.tail.is_gone & is_read))
+
 
 @dataclass(frozen=True, slots=True)
 class Piece:

@@ -6,6 +6,7 @@ it watches the file (`tickhub/supervisor/`). There is one poller in a process, h
 
 import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from tickhub.core import clock
@@ -22,6 +23,13 @@ logger = logging.getLogger(__name__)
 
 _beaten_s: float | None = None
 _is_failing = False
+_listener: Callable[[float], None] | None = None
+
+
+def on_request(listener: Callable[[float], None] | None) -> None:
+    """Let a listener hear of each request for more time, before the work begins: an agent tells its bridge."""
+    global _listener
+    _listener = listener
 
 
 def beat(*, extra_s: float = 0.0) -> None:
@@ -31,6 +39,8 @@ def beat(*, extra_s: float = 0.0) -> None:
     once a second.
     """
     global _beaten_s
+    if extra_s and _listener is not None:
+        _listener(extra_s)
     path = os.environ.get(VARIABLE)
     now_s = clock.monotonic_s()
     if path is None or (extra_s == 0 and _beaten_s is not None and now_s - _beaten_s < _EVERY_S):

@@ -96,6 +96,28 @@ def renew(held: Held) -> None:
             raise lost(held)
 
 
+def cover(held: Held, covered_msc: int) -> None:
+    """Record up to when (UTC) passes over the past have found nothing new: a later poller goes on from there.
+
+    :raises LeaseLost: if another fence has taken the source
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE ingest_lease SET covered_msc = %s WHERE source_id = %s AND fence = %s",
+            [covered_msc, held.source_id, held.fence],
+        )
+        if cursor.rowcount != 1:
+            raise lost(held)
+
+
+def covered_msc(held: Held) -> int | None:
+    """Return what was recorded last by :func:`cover`, None where nothing was."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT covered_msc FROM ingest_lease WHERE source_id = %s", [held.source_id])
+        row = cursor.fetchone()
+    return None if row is None else row[0]
+
+
 def lost(held: Held) -> LeaseLost:
     """Return the error of a renewal that did not touch the lease."""
     return LeaseLost(f"source {held.source_id}: fence {held.fence} is no longer the newest")

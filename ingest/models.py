@@ -117,6 +117,10 @@ class Lease(models.Model):
     fence = models.BigIntegerField(default=0)
     holder = models.CharField(max_length=200, blank=True, default="")
     expires_at = models.DateTimeField()
+    covered_msc = models.BigIntegerField(
+        null=True,
+        help_text="UTC; up to here passes over the past have found nothing new. Null before the first of them.",
+    )
 
     def __str__(self) -> str:
         return f"lease of source {self.source_id}"

@@ -29,6 +29,8 @@ SETTLE_MS = 1_000
 # How long an epoch that is over waits for symbols that cannot be read.
 _EPOCH_WAITS_S = 60.0
 _FOR_EVER = 1 << 62
+# A past that no pass could cover for longer is left to `reconcile`: its bytes may be gone before it is compared.
+_DOUBTED_MOST_MS = 2 * clock.DAY_MS
 
 
 class TailIncomplete(PermanentError):
@@ -91,8 +93,49 @@ class Poller:
         self.is_outdated = False
         # The first poll compares the whole tail again, and the hour before it is passed over soon after.
         self.settled_msc = 0
-        covered = [s.position.last_msc for s in self.states if s.position is not None]
-        self.settler.restart(covered_msc=max(covered, default=None))
+        self.settler.record = self._record_covered
+        self.settler.restart(covered_msc=self._covered_msc())
+
+    def _covered_msc(self) -> int | None:
+        """Return from when the first pass has to look: what no pass has proven, else the time since the newest tick."""
+        known = [state.position.last_msc for state in self.states if state.position is not None]
+        if not known:
+            return None
+        recorded_msc = leases.covered_msc(self.lease)
+        if recorded_msc is None:
+            return max(known)
+        return min(max(known), max(recorded_msc + self.target.offset_ms, max(known) - _DOUBTED_MOST_MS))
+
+    def _record_covered(self, covered_msc: int) -> None:
+        leases.cover(self.lease, covered_msc - self.target.offset_ms)
+
+    def doubt(self, *, since_msc: int | None = None) -> None:
+        """Let the past be passed over since a time, at most since the newest tick: what was missed may appear bit by
+        bit, behind newer ticks. Comes before anything newer is saved, so that a later poller knows of it.
+
+        :raises django.db.DatabaseError: if the database failed
+        """
+        known = [state.position.last_msc for state in self.states if state.position is not None]
+        newest_msc = max(known) if known else min(state.begins_msc for state in self.states)
+        self.settler.doubt(since_msc=newest_msc if since_msc is None else min(newest_msc, since_msc))
+        self._record_proven()
+
+    def note_age(self, pieces: list[Piece], *, now_msc: int) -> None:
+        """Note the age of a poll's newest tick."""
+        newest = [int(piece.ticks["time_msc"][-1]) for piece in pieces if len(piece.ticks) and not piece.late[-1]]
+        self.age_ms = now_msc - max(newest) if newest else None
+
+    def begin_feeds(self, pieces: list[Piece]) -> None:
+        """Let the passes reach back to where a feed begins, before the first ticks of it are saved. Raises as
+        :meth:`doubt`."""
+        begins = [piece.state.begins_msc for piece in pieces if piece.state.position is None and len(piece.ticks)]
+        if begins:
+            self.settler.restart(covered_msc=min(begins))
+            self._record_proven()
+
+    def _record_proven(self) -> None:
+        if self.settler.proven_msc is not None:
+            self._record_covered(self.settler.proven_msc)
 
     def _view(self) -> Readable:
         return epochview.of(
@@ -147,9 +190,7 @@ class Poller:
         self.utc_msc = self.source.begin_poll()
         now_msc = self.utc_msc + self.target.offset_ms
         if self.synchroniser.has_changed(self.source.connections):
-            # What was missed since the newest tick may appear bit by bit, behind newer ones.
-            known = [state.position.last_msc for state in self.states if state.position]
-            self.settler.restart(covered_msc=max(known, default=None))
+            self.doubt()
         is_settling = now_msc - self.settled_msc >= SETTLE_MS
         readings = [
             (state, self._read(state, is_settling=is_settling))
@@ -161,8 +202,8 @@ class Poller:
             feedstate.failed_piece(state) if found is None else feedstate.piece_of(state, found, now_msc=now_msc)
             for state, found in readings
         ]
-        newest = [int(piece.ticks["time_msc"][-1]) for piece in pieces if len(piece.ticks) and not piece.late[-1]]
-        self.age_ms = now_msc - max(newest) if newest else None
+        self.note_age(pieces, now_msc=now_msc)
+        self.begin_feeds(pieces)
         saved = self.saved_last = self.save(pieces, now_msc=now_msc)
         for state, found in readings:
             if found is not None:
@@ -170,6 +211,9 @@ class Poller:
                 state.minutes.add(state.tail.advance(found, keep_from_msc=keep_from_msc))
         if is_settling and not self.synchroniser.is_waiting:
             self.settled_msc = now_msc
+        if self.sees_all:
+            # While its broker is lost a terminal shows no past that could be proven.
+            self.settler.sure_msc = now_msc
         metrics.POLL_SECONDS.labels(self.target.name).observe(clock.monotonic_s() - started_s)
         self.now_msc = now_msc
         if self.utc_msc < self.target.epoch.ends_msc:

@@ -311,6 +311,33 @@ def ages(*, from_msc: int) -> list[Ages]:
         ]
 
 
+@dataclass(frozen=True, slots=True)
+class AgentSeen:
+    """When a source's agent was connected last: its newest minute with news of it, UTC.
+
+    One that holds no valid token any more is not expected, nor is one that plays a recording, which ends.
+    """
+
+    source_id: int
+    name: str
+    is_connected: bool
+    is_expected: bool
+    seen_msc: int
+
+
+def agents_seen() -> list[AgentSeen]:
+    """Return every source whose agent was connected before, by id."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT s.id, s.name, l.expires_at > clock_timestamp(), NOT s.is_replay AND EXISTS (SELECT"
+            " FROM ingest_agenttoken t WHERE t.source_id = s.id AND t.revoked_at IS NULL),"
+            " (extract(epoch FROM max(m.minute_at)) * 1000)::int8 FROM reference_source s"
+            " JOIN ingest_lease l ON l.source_id = s.id JOIN ingest_connectionminute m ON m.source_id = s.id"
+            " WHERE s.scheme = 'agent' GROUP BY s.id, s.name, l.expires_at ORDER BY s.id"
+        )
+        return [AgentSeen(*row) for row in cursor.fetchall()]
+
+
 def stability(*, from_msc: int) -> list[Stability]:
     """Return the stability of every source with minutes since a time (UTC), by id.
 

@@ -8,7 +8,7 @@ repeated.
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -16,6 +16,7 @@ import numpy as np
 from ingest import comparing, feedstate, queries, reading
 from ingest.feedstate import FeedState, Piece
 from ingest.sources.terminal import Readable
+from ingest.synchronising import DOUBT_S
 from ingest.target import Target
 from tickhub.core import clock, digest, metrics
 from tickhub.core import ticks as tick_arrays
@@ -46,6 +47,10 @@ class Save(Protocol):
     def __call__(self, pieces: list[Piece], *, now_msc: int) -> int: ...
 
 
+def _forget(covered_msc: int) -> None:
+    """Keep no record of what passes have covered."""
+
+
 class Settler:
     """Runs the passes of one source; times are in the terminal's clock."""
 
@@ -55,10 +60,17 @@ class Settler:
         self.save = save
         # Up to here a pass has found nothing new; None before anything was captured.
         self.covered_msc: int | None = None
+        # Until then the terminal was seen connected to its broker, and its history whole: no pass covers more.
+        self.sure_msc: int | None = None
+        # Records, after each pass that counts, up to when the past is proven.
+        self.record: Callable[[int], None] = _forget
         self.due_s = clock.monotonic_s() + PERIOD_S
         self._running: Iterator[int] | None = None
         self._begun_msc = 0
         self._found = 0
+        # From here the history is passed over once more, at a time of the monotonic clock.
+        self._doubted_msc: int | None = None
+        self._again_s = 0.0
         # Rows that a pass has told of as gone, by feed.
         self.told_gone: dict[int, set[bytes]] = {}
 
@@ -74,6 +86,23 @@ class Settler:
             self.covered_msc = covered_msc if self.covered_msc is None else min(self.covered_msc, covered_msc)
             self.due_s = clock.monotonic_s()
 
+    def doubt(self, *, since_msc: int) -> None:
+        """Pass over the time since then now, and once more when a terminal has surely fetched its history.
+
+        What was missed may come in any order: rows behind newer ones, after a pass that found nothing.
+        """
+        self.restart(covered_msc=since_msc)
+        self._doubted_msc = since_msc if self._doubted_msc is None else min(self._doubted_msc, since_msc)
+        self._again_s = clock.monotonic_s() + DOUBT_S
+
+    @property
+    def proven_msc(self) -> int | None:
+        """Return up to when nothing new can be found in the past; None before anything was captured."""
+        return None if self.covered_msc is None else self._proven(self.covered_msc)
+
+    def _proven(self, covered_msc: int) -> int:
+        return covered_msc if self._doubted_msc is None else min(covered_msc, self._doubted_msc)
+
     def step(self, states: Sequence[FeedState], *, now_msc: int) -> int:
         """Go one step on if a pass is due or under way; return the late ticks captured.
 
@@ -83,8 +112,11 @@ class Settler:
         if self._running is None:
             if self.covered_msc is None:
                 self.covered_msc = now_msc
-            is_due = clock.monotonic_s() >= self.due_s or now_msc - self.covered_msc >= PERIOD_S * 1000
-            if not is_due:
+            if self._doubted_msc is not None and clock.monotonic_s() >= self._again_s:
+                self.restart(covered_msc=self._doubted_msc)
+                self._doubted_msc = None
+            is_due = clock.monotonic_s() >= self.due_s
+            if not is_due and self._sure(now_msc) - self.covered_msc < PERIOD_S * 1000:
                 return 0
             self._begin(states, now_msc, SLICE_S)
         return self._advance()
@@ -131,10 +163,14 @@ class Settler:
         if found is None:
             self._running = None
             if self._found == 0:
-                self.covered_msc = self._begun_msc
+                self.covered_msc = self._sure(self._begun_msc)
+                self.record(self._proven(self.covered_msc))
             return 0
         self._found += found
         return found
+
+    def _sure(self, time_msc: int) -> int:
+        return time_msc if self.sure_msc is None else min(time_msc, self.sure_msc)
 
     def _pass(self, states: Sequence[FeedState], now_msc: int, slice_s: int) -> Iterator[int]:
         """Yield the ticks captured by each step."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ingest.sources.terminal import PlainSource, Terminal
+from ingest.sources.terminal import Health, Link, PlainSource, Terminal
 from tickhub.core import zones
 from tickhub.core.ticks import TICK_DTYPE, Ticks
 from tickhub.core.zones import ClockRule
@@ -93,3 +93,18 @@ class HandWrittenSource(PlainSource):
 
     def is_quoted(self, symbol: str) -> bool:
         return True
+
+
+@dataclass
+class LinkedSource(HandWrittenSource):
+    """A source whose terminal loses its broker, and finds it, when the test says so."""
+
+    link: Link = Link.CONNECTED
+    count: int = 1
+
+    @property
+    def connections(self) -> int:
+        return self.count
+
+    def health(self) -> Health:
+        return Health(self.link)

@@ -97,6 +97,8 @@ class Terminal:
         self.now_msc = 0
         # Code and text with which every read of the past fails, None where they work.
         self.error: tuple[int, str] | None = None
+        # What each beat tells of the terminal beside its time.
+        self.condition: Json = {}
 
     def insert(self, index: int, ticks: Sequence[Tick]) -> None:
         """Show more ticks, late ones behind those of their millisecond."""
@@ -162,6 +164,10 @@ class WireClient:
         self.cursors = [list(cursor) for cursor in welcome["cursors"]]
         return welcome
 
+    def beat(self) -> None:
+        """Say that the client is there, and how its terminal is."""
+        self.say(type="beat", now_msc=self.terminal.now_msc, **self.terminal.condition)
+
     def poll(self) -> bool:
         """Send what is new; return whether there was anything."""
         if self.is_recovering:
@@ -197,7 +203,7 @@ class WireClient:
                 raise TimeoutError(msg)
             if time.monotonic() - beat_s > 1:
                 beat_s = time.monotonic()
-                self.say(type="beat", now_msc=self.terminal.now_msc)
+                self.beat()
             try:
                 text = self.socket.recv(timeout=0.05)
             except TimeoutError:

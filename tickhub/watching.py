@@ -2,6 +2,8 @@
 
 from dataclasses import asdict
 
+from django.conf import settings
+
 from ingest import queries
 from ingest.queries import Stability
 from quality import incidents
@@ -24,8 +26,28 @@ def watch() -> None:
         _tell("CONNECTION_UNSTABLE", stability, holds=is_unstable, severity=Incident.Severity.WARNING)
         is_refused = stability.link == "WRONG_ACCOUNT"
         _tell("WRONG_ACCOUNT", stability, holds=is_refused, severity=Incident.Severity.ERROR)
+    _watch_agents()
     _watch_facts()
     clockwatch.watch()
+
+
+def _watch_agents() -> None:
+    """Tell of agents that nobody has heard of for long: nothing of their sources is captured meanwhile."""
+    for seen in queries.agents_seen():
+        away_s = 0 if seen.is_connected else (clock.now_msc() - seen.seen_msc) // 1000
+        incidents.observe(
+            cause="AGENT_AWAY",
+            source_id=seen.source_id,
+            feed_id=None,
+            holds=seen.is_expected and away_s > settings.AGENT_AWAY_S,
+            severity=Incident.Severity.ERROR,
+            evidence={
+                "name": seen.name,
+                "last_seen": clock.iso(seen.seen_msc),
+                "away_s": away_s,
+                "message": "start the agent, or revoke its token if it is not to come back",
+            },
+        )
 
 
 def _watch_facts() -> None:

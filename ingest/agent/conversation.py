@@ -1,19 +1,26 @@
 """One connection's conversation: says hello, polls and sends while the window has room, answers the bridge."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import ceil
 
-from ingest.agent import answering
+from ingest import heartbeat
+from ingest.agent.answering import Answerer
 from ingest.agent.forward import Reader
 from ingest.agent.link import BridgeUnavailable, Link
+from ingest.agent.watch import Watch
+from ingest.sources.account import WrongAccount
+from ingest.sources.terminal import Link as Connected
 from ingest.sources.terminal import OpenSource
 from ingest.wire import closing, limits
 from ingest.wire.closing import Closing
 from ingest.wire.messages import (
     Answer,
     Beat,
+    Condition,
     DigestRequest,
     Done,
+    Facts,
     FromBridge,
     Hello,
     ReadRequest,
@@ -23,10 +30,13 @@ from ingest.wire.messages import (
 )
 from tickhub.core import clock
 from tickhub.core.errors import UsageError
+from tickhub.core.symbols import SymbolFacts
 
 _PROGRAM = "tickhub"
 # A frame of so many ticks is followed by the next poll at once.
 _BUSY_TICKS = 8_192
+# How often it is looked whether the terminal says something else of a symbol.
+_LOOK_S = 5.0
 # How long the bridge may take to settle after the agent was told to stop.
 _SETTLE_S = 10.0
 
@@ -51,8 +61,8 @@ def offset_ms(source: OpenSource) -> int:
     return source.clock.shift_ms
 
 
-def hello(source: OpenSource, instance: str) -> Hello:
-    """Introduce a source. Raises as :func:`offset_ms`."""
+def hello(source: OpenSource, instance: str, priority: int | None) -> Hello:
+    """Introduce a source; ``priority`` is that of its SPEC, which goes before its own. Raises as :func:`offset_ms`."""
     shift_ms, now_msc = offset_ms(source), source.begin_poll()
     return Hello(
         protocol=limits.PROTOCOL,
@@ -62,12 +72,20 @@ def hello(source: OpenSource, instance: str) -> Hello:
         is_replay=source.is_replay,
         offset_ms=shift_ms,
         now_msc=now_msc + shift_ms,
-        symbols=tuple(
-            Symbol(
-                symbol, source.digits(symbol), source.is_quoted(symbol), source.begins_msc(symbol, now_msc) + shift_ms
-            )
-            for symbol in source.symbols
-        ),
+        symbols=tuple(_symbol(source, symbol, now_msc, shift_ms) for symbol in source.symbols),
+        priority=source.priority if priority is None else priority,
+    )
+
+
+def _symbol(source: OpenSource, symbol: str, now_msc: int, shift_ms: int) -> Symbol:
+    mapped = source.instrument(symbol)
+    return Symbol(
+        symbol=symbol,
+        digits=source.digits(symbol),
+        is_quoted=source.is_quoted(symbol),
+        begins_msc=source.begins_msc(symbol, now_msc) + shift_ms,
+        instrument=mapped.code,
+        mapped_by=mapped.rule,
     )
 
 
@@ -91,9 +109,10 @@ def welcome(link: Link, greeting: Hello) -> Welcome:
 class Conversation:
     """Sends what a source shows until told to stop."""
 
-    def __init__(self, link: Link, source: OpenSource, terms: Welcome, way: Way) -> None:
+    def __init__(self, link: Link, source: OpenSource, watch: Watch, terms: Welcome, way: Way) -> None:
         self._link = link
         self._source = source
+        self._watch = watch
         self._way = way
         self._terms = terms
         self._reader = Reader(
@@ -101,13 +120,20 @@ class Conversation:
             source.symbols,
             terms.cursors,
             page_ticks=min(way.page_ticks, terms.frame_ticks),
+            synchroniser=watch.synchroniser,
+            breathe=self._breathe,
         )
+        self._answerer = Answerer(source.terminal, source.symbols, watch.synchroniser, self._breathe)
         self._unanswered = 0
         self._is_refused = False
         self._is_settled = False
         self._now_msc = 0
-        self._poll_at_s = self._sent_s = self._heard_s = clock.monotonic_s()
+        self._poll_at_s = self._sent_s = self._heard_s = self._listened_s = clock.monotonic_s()
         self._is_idle = False
+        self._told: Condition | None = None
+        self._told_facts: dict[str, SymbolFacts] = {}
+        self._looked_s = -_LOOK_S
+        self._is_doubted = False
 
     def run(self) -> None:
         """Converse until the source is played or the agent is told to stop, then let the bridge settle.
@@ -115,9 +141,28 @@ class Conversation:
         :raises Closing: if the bridge closes with a reason
         :raises BridgeUnavailable: if the connection is gone
         """
+        heartbeat.on_request(self._ask_for_time)
+        try:
+            self._converse()
+        except WrongAccount:
+            # The last thing that the bridge hears: it becomes an incident there.
+            condition = replace(self._watch.condition(), link=Connected.WRONG_ACCOUNT.value)
+            self._link.send(Beat(self._now_msc, condition))
+            raise
+        finally:
+            heartbeat.on_request(None)
+
+    def _converse(self) -> None:
+        self._now_msc = self._terminal_msc()
+        self._watch.repeat_doubt()
+        self._tell_condition()
         while not self._way.should_stop():
             if self._is_played:
-                break
+                if self._is_doubted:
+                    break
+                # Nobody polls after the end: that there is nothing new must not be a history that is being fetched.
+                self._watch.synchroniser.doubt()
+                self._is_doubted, self._is_idle = True, False
             self._poll_if_due()
             self._listen()
         self._finish()
@@ -126,7 +171,6 @@ class Conversation:
     def _is_played(self) -> bool:
         """Return whether a recording has been sent to its end, if the agent is to end with it."""
         is_sent = self._is_idle and self._unanswered == 0 and not self._reader.has_errors
-        # Nobody polls after the end: that there is nothing new must not be a history that is being fetched.
         return self._way.until_drained and is_sent and self._source.is_exhausted() and self._reader.is_whole
 
     def _terminal_msc(self) -> int:
@@ -138,6 +182,9 @@ class Conversation:
             return
         self._poll_at_s = now_s + self._way.interval_s
         self._now_msc = self._terminal_msc()
+        self._watch.look(self._now_msc, cursors_msc=[feed.cursor[0] for feed in self._reader.feeds])
+        self._tell_condition()
+        self._tell_facts(now_s)
         frame = self._reader.frame(self._now_msc)
         self._is_idle = frame is None
         if frame is None:
@@ -148,21 +195,57 @@ class Conversation:
         if self._reader.is_behind or sum(len(part.ticks) for part in frame.parts) >= _BUSY_TICKS:
             self._poll_at_s = 0.0
 
+    def _tell_condition(self) -> None:
+        """Say how the terminal is wherever that has changed, before the frame that may show it."""
+        if self._watch.condition() != self._told:
+            self._beat()
+
+    def _tell_facts(self, now_s: float) -> None:
+        """Say what the terminal says of symbols wherever that has changed."""
+        if now_s - self._looked_s < _LOOK_S:
+            return
+        self._looked_s = now_s
+        said = dict(self._source.facts())
+        new = tuple(
+            (index, said[symbol])
+            for index, symbol in enumerate(self._source.symbols)
+            if symbol in said and said[symbol] != self._told_facts.get(symbol)
+        )
+        if new:
+            self._link.send(Facts(new))
+        self._told_facts |= said
+
+    def _beat(self, busy_s: int = 0) -> None:
+        self._told = self._watch.condition()
+        self._link.send(Beat(self._now_msc, self._told, busy_s))
+        self._sent_s = clock.monotonic_s()
+
+    def _ask_for_time(self, extra_s: float) -> None:
+        """Tell the bridge that one call into the terminal may take long: nothing is sent meanwhile."""
+        self._beat(min(ceil(extra_s), limits.BUSY_S))
+
+    def _breathe(self) -> None:
+        """Beat, where that is due, in the midst of work that consists of many calls; the watchdog hears it too."""
+        heartbeat.beat()
+        if clock.monotonic_s() - self._sent_s >= min(self._terms.beat_s, 1.0):
+            self._beat()
+
     def _listen(self) -> None:
         """Hear what the bridge says until the next poll; beat where nothing else was sent for long."""
         now_s = clock.monotonic_s()
+        # Who does not listen hears nothing: work of the agent's own is no silence of the bridge.
+        self._heard_s += now_s - self._listened_s
         is_full = self._unanswered >= self._terms.window or self._is_refused
         wait_s = 1.0 if is_full else max(self._poll_at_s - now_s, 0)
         message = self._link.receive(min(wait_s, 1.0))
         now_s = clock.monotonic_s()
         if message is not None:
-            self._heard_s = now_s
             self._hear(message)
+            self._heard_s = clock.monotonic_s()
         elif now_s - self._heard_s > self._terms.dead_s:
             raise BridgeUnavailable(f"nothing heard from the bridge for {self._terms.dead_s} s")
-        if now_s - self._sent_s >= min(self._terms.beat_s, 1.0):
-            self._link.send(Beat(self._terminal_msc() if self._now_msc == 0 else self._now_msc))
-            self._sent_s = now_s
+        self._breathe()
+        self._listened_s = clock.monotonic_s()
 
     def _hear(self, message: FromBridge) -> None:
         match message:
@@ -174,9 +257,9 @@ class Conversation:
                 # Nothing is sent before every frame under way has been answered: the last answers tell where to go on.
                 self._is_refused = is_recovering and self._unanswered > 0
             case DigestRequest():
-                self._link.send(answering.digests(self._source.terminal, self._source.symbols, message))
+                self._link.send(self._answerer.digests(message))
             case ReadRequest():
-                for answer in answering.rows(self._source.terminal, self._source.symbols, message):
+                for answer in self._answerer.rows(message):
                     self._link.send(answer)
             case Settled():
                 self._is_settled = True

@@ -1,12 +1,13 @@
 """Reads what a terminal shows from the bridge's cursors on, and builds frames of it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ingest import reading
 from ingest.sources.terminal import Terminal
+from ingest.synchronising import Synchroniser
 from ingest.wire.messages import Cursor, Frame, FramePart, TerminalError
 from tickhub.core import ticks as tick_arrays
 from tickhub.core.ticks import Ticks
@@ -27,14 +28,33 @@ class Feed:
     told: Ticks | None = None
     has_more: bool = False
 
+    @property
+    def first_second(self) -> int:
+        """See :class:`ingest.synchronising.Known`."""
+        return self.cursor[0] // 1000
+
+    def captured_before(self, second: int) -> int:
+        """See :class:`ingest.synchronising.Known`: of the cursor's second, only the ticks it counts are known."""
+        return self.cursor[1] if self.cursor[0] < second * 1000 else 0
+
 
 class Reader:
-    """Polls every symbol of a terminal."""
+    """Polls every symbol of a terminal; holds back those whose history is still being fetched."""
 
     def __init__(
-        self, terminal: Terminal, symbols: Sequence[str], cursors: Sequence[Cursor], *, page_ticks: int
+        self,
+        terminal: Terminal,
+        symbols: Sequence[str],
+        cursors: Sequence[Cursor],
+        *,
+        page_ticks: int,
+        synchroniser: Synchroniser,
+        breathe: Callable[[], None] = lambda: None,
     ) -> None:
+        """``breathe`` is called between two symbols: a poll may take longer than the bridge bears silence."""
+        self._breathe = breathe
         self.terminal = terminal
+        self.synchroniser = synchroniser
         self.feeds = [Feed(i, s, c) for i, (s, c) in enumerate(zip(symbols, cursors, strict=True))]
         self._page_ticks = page_ticks
         self._number = 0
@@ -61,6 +81,8 @@ class Reader:
 
         A terminal that is still fetching its history shows a part of it without any sign.
         """
+        if self.synchroniser.is_waiting:
+            return False
         newest = ((feed, self.terminal.symbol_info_tick(feed.symbol)) for feed in self.feeds)
         return all(tick is None or tick.time_msc <= feed.cursor[0] for feed, tick in newest)
 
@@ -69,6 +91,7 @@ class Reader:
         parts: list[FramePart] = []
         room = self._page_ticks
         for feed in self.feeds:
+            self._breathe()
             part = self._part(feed, now_msc, room)
             if part is not None:
                 parts.append(part)
@@ -79,6 +102,9 @@ class Reader:
         return Frame(self._number, now_msc, tuple(parts))
 
     def _part(self, feed: Feed, now_msc: int, room: int) -> FramePart | None:
+        if not self.synchroniser.is_agreed(feed, now_msc=now_msc):
+            feed.has_more = False
+            return None
         if room == 0:
             feed.has_more = True
             return None

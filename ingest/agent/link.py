@@ -128,9 +128,10 @@ def _connect(where: Address) -> ClientConnection:
         open_timeout=_OPEN_S,
         close_timeout=2,
         max_size=limits.MESSAGE_BYTES,
-        # Ends a connection whose peer has gone silent even while a message is being sent.
+        # Ends a connection whose peer has gone silent even while a message is being sent. A call into a terminal stops
+        # all threads, so that a pong is seen late: no sooner than the longest call.
         ping_interval=limits.BEAT_S,
-        ping_timeout=limits.DEAD_S,
+        ping_timeout=limits.DEAD_S + limits.BUSY_S,
         user_agent_header="tickhub-agent",
     )
 

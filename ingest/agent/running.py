@@ -5,15 +5,18 @@ import random
 import secrets
 from collections.abc import Callable
 
+from ingest import heartbeat
 from ingest.agent import conversation
 from ingest.agent import link as links
 from ingest.agent.conversation import Conversation, Way
 from ingest.agent.link import Address
+from ingest.agent.refusals import Refusals
+from ingest.agent.watch import Watch
 from ingest.sources import opening
 from ingest.sources.opening import Playback
 from ingest.sources.spec import AgentSpec, SourceSpec
 from ingest.sources.terminal import OpenSource
-from ingest.wire import closing, limits
+from ingest.wire import closing
 from ingest.wire.closing import Closing
 from tickhub.core import clock
 from tickhub.core.errors import TickhubError, TransientError, UsageError
@@ -22,8 +25,6 @@ logger = logging.getLogger(__name__)
 
 # First and longest wait before connecting again, doubled in between, with full jitter.
 _BACK_OFF_S = (0.1, 5.0)
-# A connection of ours that was cut may seem to be there for some time: so long, being refused is no rival.
-_HELD_S = limits.DEAD_S + 5.0
 
 
 class SourceTaken(TickhubError):
@@ -50,6 +51,7 @@ def _open(spec: SourceSpec, reached_msc: int | None, should_stop: Callable[[], b
     """Open the source, again and again while its terminal does not answer; None if told to stop meanwhile."""
     wait_s = _BACK_OFF_S[0]
     while True:
+        heartbeat.beat()
         try:
             return opening.open_source(
                 spec, playback=Playback(origin_msc=clock.now_msc(), start_msc=reached_msc, reached_msc=reached_msc)
@@ -72,19 +74,22 @@ class _Agent:
     def __init__(self, spec: SourceSpec, source: OpenSource, where: Address, way: Way) -> None:
         self._spec = spec
         self._source = source
+        self._watch = Watch(source)
         self._where = where
         self._way = way
         self._instance = secrets.token_hex(16)
-        self._held_since_s: float | None = None
+        self._refusals = Refusals()
         self._wait_s = _BACK_OFF_S[0]
 
     def run(self) -> None:
         while True:
+            heartbeat.beat()
             try:
                 self._converse()
             except Closing as why:
                 self._judge(why)
             except TransientError as error:
+                self._refusals.passed()
                 logger.warning("bridge not available", extra={"reason": str(error)})
             else:
                 return
@@ -93,18 +98,22 @@ class _Agent:
             self._wait_s = _pause(self._wait_s)
 
     def _converse(self) -> None:
+        # Before there is a connection: a terminal that has to be started takes longer than a handshake may.
+        greeting = conversation.hello(self._source, self._instance, self._spec.priority)
         with links.opened(self._where) as link:
-            terms = conversation.welcome(link, conversation.hello(self._source, self._instance))
-            self._held_since_s, self._wait_s = None, _BACK_OFF_S[0]
+            terms = conversation.welcome(link, greeting)
+            self._refusals.passed()
+            self._wait_s = _BACK_OFF_S[0]
             logger.info("connected", extra={"bridge": self._where.url, "source": terms.source})
             self._catch_up(max(last_msc for last_msc, _ in terms.cursors))
-            Conversation(link, self._source, terms, self._way).run()
+            Conversation(link, self._source, self._watch, terms, self._way).run()
 
     def _catch_up(self, reached_msc: int) -> None:
         """Let a recording show at least what the bridge has captured of it: the agent itself kept nothing."""
         if self._source.is_replay and self._source.begin_poll() < reached_msc:
             opened = _open(self._spec, reached_msc, self._way.should_stop)
-            self._source = opened or self._source
+            if opened is not None:
+                self._source, self._watch = opened, Watch(opened)
 
     def _judge(self, why: Closing) -> None:
         """Decide whether to try again after the bridge has closed with a reason.
@@ -116,8 +125,5 @@ class _Agent:
         logger.warning("bridge closed", extra={"code": why.code, "reason": why.reason})
         if why.code == closing.REPLACED:
             raise SourceTaken(f"the bridge ended this connection ({why.code}): {why.reason}")
-        if why.code == closing.HELD:
-            now_s = clock.monotonic_s()
-            self._held_since_s = self._held_since_s or now_s
-            if now_s - self._held_since_s > _HELD_S:
-                raise SourceTaken(f"the bridge refused this agent ({why.code}): {why.reason}")
+        if self._refusals.is_rival(why.code, now_s=clock.monotonic_s()):
+            raise SourceTaken(f"the bridge refused this agent ({why.code}): {why.reason}")

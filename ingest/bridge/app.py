@@ -13,6 +13,7 @@ from django.db import DatabaseError, InterfaceError, connection
 from ingest import leases, rereads
 from ingest.bridge import registering, registry, tokens
 from ingest.bridge.connection import Connection, Disconnected, Event, Receive, Send
+from ingest.bridge.holders import Holders
 from ingest.bridge.link import Link
 from ingest.bridge.registry import Registry, Seat
 from ingest.bridge.session import Means, Session
@@ -41,6 +42,7 @@ class Bridge:
         self._means = means
         self._lease_ttl_ms = lease_ttl_ms
         self._registry = Registry()
+        self._holders = Holders()
         self._count = [0]
         # A session keeps its thread: the event loop's own pool is for short work.
         self._threads = ThreadPoolExecutor(_CONNECTIONS_MOST, thread_name_prefix="agent")
@@ -130,7 +132,7 @@ class Bridge:
                 return leases.acquire(source_id=source_id, holder=holder, ttl_ms=self._lease_ttl_ms)
             except leases.LeaseHeld:
                 if clock.monotonic_s() >= deadline_s:
-                    raise Closing(closing.HELD, f"source {name} is captured by another process") from None
+                    raise self._holders.refusal(source_id=source_id, name=name) from None
             clock.sleep(_LEASE_STEP_S)
 
     async def shut_out_revoked(self) -> None:

@@ -11,8 +11,10 @@ from ingest.wire.closing import Closing, Malformed
 from ingest.wire.messages import (
     Answer,
     Beat,
+    Condition,
     Digests,
     Done,
+    Facts,
     Failed,
     Frame,
     FromAgent,
@@ -52,6 +54,7 @@ class Connection:
         # Frames that may still be read before the answer to one of those read has been sent.
         self._room = asyncio.Semaphore(limits.WINDOW)
         self.link = Link(transmit=self._transmit)
+        self._condition: Condition | None = None
         self._ended: asyncio.Future[Closing] = self._loop.create_future()
 
     def _transmit(self, message: FromBridge) -> None:
@@ -102,11 +105,14 @@ class Connection:
         raise await asyncio.shield(self._ended)
 
     async def _read_all(self) -> None:
+        patience_s = limits.DEAD_S
         while True:
             try:
-                messages = await asyncio.wait_for(self._read(), limits.DEAD_S)
+                messages = await asyncio.wait_for(self._read(), patience_s)
             except TimeoutError:
-                raise Closing(closing.SILENT, f"nothing heard for {limits.DEAD_S} s") from None
+                raise Closing(closing.SILENT, f"nothing heard for {patience_s} s") from None
+            last = messages[-1] if messages else None
+            patience_s = limits.DEAD_S + (last.busy_s if isinstance(last, Beat) else 0)
             for message in messages:
                 await self._hand_over(message)
 
@@ -121,7 +127,12 @@ class Connection:
                 self.link.put(message)
             case Digests() | Rows() | Failed():
                 self.link.put_answer(message)
+            case Facts():
+                self.link.facts |= dict(message.facts)
             case Beat():
+                if message.condition != self._condition:
+                    self._condition = message.condition
+                    self.link.put_news(message)
                 self.link.now_msc = max(self.link.now_msc, message.now_msc or 0)
             case Hello():
                 raise Malformed("hello: said a second time")

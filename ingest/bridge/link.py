@@ -5,8 +5,11 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
-from ingest.wire import limits
+from ingest.wire import closing, limits
+from ingest.wire.closing import Closing
 from ingest.wire.messages import (
+    Beat,
+    Condition,
     DigestRequest,
     Digests,
     Done,
@@ -17,6 +20,10 @@ from ingest.wire.messages import (
     Rows,
 )
 from tickhub.core.errors import TickhubError
+from tickhub.core.symbols import SymbolFacts
+
+# Changes of a terminal's condition that may wait while the database is slow.
+_NEWS_MOST = 64
 
 AgentAnswer: TypeAlias = Digests | Rows | Failed
 
@@ -31,7 +38,7 @@ class Link:
     def __init__(self, *, transmit: Callable[[FromBridge], None], answer_s: float = limits.ANSWER_S) -> None:
         self.send = transmit
         self._answer_s = answer_s
-        self._frames: deque[Frame | Done] = deque()
+        self._frames: deque[Frame | Beat | Done] = deque()
         self._answers: deque[AgentAnswer] = deque()
         self._changed = threading.Condition()
         self._awaited: int | None = None
@@ -40,6 +47,11 @@ class Link:
         self._is_stopping = False
         self._is_held_up = False
         self.now_msc = 0
+        # The newest condition told, and the time hung before this connection; defaults until the first beat.
+        self.condition = Condition()
+        self.hung_before_ms: int | None = None
+        # What the terminal says of symbols, by index.
+        self.facts: dict[int, SymbolFacts] = {}
         # Whether a session that takes no more frames has compared the past.
         self.is_settled = False
 
@@ -81,7 +93,27 @@ class Link:
             self._is_stopping = True
             self._changed.notify_all()
 
-    def put(self, message: Frame | Done) -> None:
+    @property
+    def has_news(self) -> bool:
+        """Return whether a change of the terminal's condition waits."""
+        with self._changed:
+            return any(isinstance(message, Beat) for message in self._frames)
+
+    def put_news(self, beat: Beat) -> None:
+        """Hand a beat that tells another condition to the thread, in order with the frames.
+
+        :raises Closing: if too many wait
+        """
+        with self._changed:
+            count = sum(isinstance(message, Beat) for message in self._frames)
+        if count >= _NEWS_MOST:
+            raise Closing(closing.TRY_LATER, f"{count} changes of the terminal's condition wait")
+        if self.hung_before_ms is None:
+            self.hung_before_ms = beat.condition.hung_ms
+        self.condition = beat.condition
+        self.put(beat)
+
+    def put(self, message: Frame | Beat | Done) -> None:
         """Hand a frame to the thread."""
         with self._changed:
             self._frames.append(message)
@@ -94,8 +126,8 @@ class Link:
                 self._answers.append(answer)
                 self._changed.notify_all()
 
-    def next(self, timeout_s: float) -> Frame | Done | None:
-        """Return the next frame, None where none came in time or none is taken any more."""
+    def next(self, timeout_s: float) -> Frame | Beat | Done | None:
+        """Return the next message put, None where none came in time or none is taken any more."""
         with self._changed:
             self._changed.wait_for(lambda: self._is_ended or bool(self._frames and not self._is_stopping), timeout_s)
             if self._is_ended or self._is_stopping or not self._frames:

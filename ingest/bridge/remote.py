@@ -1,11 +1,13 @@
 """An agent's terminal as capture sees it: its reads are requests over the connection."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
 
 from ingest.bridge.link import Link
+from ingest.sources.breaker import Circuit
 from ingest.sources.constants import Constants
-from ingest.sources.terminal import PlainSource, Terminal
+from ingest.sources.terminal import Health, PlainSource, Terminal
+from ingest.sources.terminal import Link as Connected
 from ingest.wire import limits
 from ingest.wire.messages import (
     DigestRequest,
@@ -18,10 +20,16 @@ from ingest.wire.messages import (
 )
 from tickhub.core import ticks as tick_arrays
 from tickhub.core import zones
+from tickhub.core.clock import HOUR_MS
 from tickhub.core.digest import Digest
+from tickhub.core.symbols import SymbolFacts
 from tickhub.core.ticks import Ticks
 
 _SUCCESS: TerminalError = (Constants.RES_S_OK, "Success")
+# So much of the past is asked for at once.
+_ASKED_MOST_MS = 32 * HOUR_MS
+# Symbol, from, to.
+Period: TypeAlias = tuple[str, int, int]
 _LATE: TerminalError = (0, "no answer from the agent in time")
 _TOO_MANY: TerminalError = (0, f"over {limits.READ_TICKS} ticks in one read")
 
@@ -77,12 +85,11 @@ class RemoteTerminal(Constants):
                 return None
         return None
 
-    def digests(self, periods: Sequence[tuple[str, int, int]], *, shift_ms: int) -> list[Digest | TerminalError]:
+    def digests(self, periods: Sequence[Period], *, shift_ms: int) -> list[Digest | TerminalError]:
         """Return the digest, or the terminal's error, of each period ``(symbol, from_msc, to_msc)``."""
         found: list[Digest | TerminalError] = []
-        for start in range(0, len(periods), limits.PERIODS):
-            some = tuple((self._indexes[s], low, high) for s, low, high in periods[start : start + limits.PERIODS])
-            found += self._some_digests(some, shift_ms)
+        for some in bounded(periods):
+            found += self._some_digests(tuple((self._indexes[s], low, high) for s, low, high in some), shift_ms)
         return found
 
     def _some_digests(
@@ -124,6 +131,21 @@ class RemoteTerminal(Constants):
         return symbol in self._indexes
 
 
+def bounded(periods: Sequence[Period]) -> Iterator[list[Period]]:
+    """Cut periods into requests that a terminal can answer in time."""
+    some: list[Period] = []
+    asked_ms = 0
+    for period in periods:
+        length_ms = period[2] - period[1]
+        if some and (len(some) == limits.PERIODS or asked_ms + length_ms > _ASKED_MOST_MS):
+            yield some
+            some, asked_ms = [], 0
+        some.append(period)
+        asked_ms += length_ms
+    if some:
+        yield some
+
+
 class RemoteSource(PlainSource):
     """An agent as an open source. Fits :class:`ingest.sources.terminal.OpenSource`."""
 
@@ -136,6 +158,8 @@ class RemoteSource(PlainSource):
         self.terminal: Terminal = self.remote
         self.server_name = hello.server_name
         self.is_replay = hello.is_replay
+        # How fast a recording is played the agent does not tell: its ticks' ages say nothing.
+        self.is_in_real_time = not hello.is_replay
         self.clock = zones.fixed(offset_ms)
         self.start_msc = hello.now_msc - offset_ms
         self._offset_ms = offset_ms
@@ -145,6 +169,17 @@ class RemoteSource(PlainSource):
     def begin_poll(self) -> int:
         """Return the time as the agent told it last."""
         return self._link.now_msc - self._offset_ms
+
+    def facts(self) -> Mapping[str, SymbolFacts]:
+        """Return what the agent's terminal says of its symbols."""
+        said = self._link.facts.copy()
+        return {symbol: said[index] for index, symbol in enumerate(self.symbols) if index in said}
+
+    def health(self) -> Health:
+        """Return the state of the agent's terminal as told last; the time hung is that of this connection."""
+        told = self._link.condition
+        hung_ms = max(told.hung_ms - (self._link.hung_before_ms or 0), 0)
+        return Health(Connected(told.link), Circuit(told.circuit), told.failures, hung_ms / 1000)
 
     def is_exhausted(self) -> bool:
         """Return False: the agent says when it is done."""

@@ -8,15 +8,20 @@ from typing import Protocol
 from ingest import feedstate, leases, rereads
 from ingest.backfill import Backfiller
 from ingest.bridge import answering, settling, taking
-from ingest.bridge.link import Link, LinkEnded
+from ingest.bridge.link import Link as AgentLink
+from ingest.bridge.link import LinkEnded
 from ingest.bridge.remote import RemoteSource
+from ingest.connections import ConnectionLog
 from ingest.gate import Gate
 from ingest.poller import Poller
+from ingest.sources.terminal import Link
+from ingest.symbolfacts import FactLog
+from ingest.synchronising import DOUBT_S
 from ingest.target import Options, Target
 from ingest.wire import closing
 from ingest.wire.closing import Closing
-from ingest.wire.messages import Answer, Done, Frame, Hello, Settled, Welcome
-from tickhub.core import clock
+from ingest.wire.messages import Answer, Beat, Condition, Done, Frame, Hello, Settled, Welcome
+from tickhub.core import clock, metrics
 from tickhub.core.errors import PermanentError
 
 logger = logging.getLogger(__name__)
@@ -28,6 +33,8 @@ _TAIL_TICKS = 131_072
 _LOOK_S = 0.5
 # A terminal's clock that is further ahead than this is wrong; a recording has its own.
 _AHEAD_MS = clock.DAY_MS
+# A frame of so many ticks is behind: it catches up with the past.
+_BUSY_TICKS = 8_192
 # When the present piles up, tails wait at most so long.
 _OVERDUE_S = 5.0
 
@@ -55,7 +62,7 @@ class Session:
     Once the bridge stops it takes no more frames, compares the past a last time, and goes on answering questions.
     """
 
-    def __init__(self, *, link: Link, hello: Hello, target: Target, lease: leases.Held, means: Means):
+    def __init__(self, *, link: AgentLink, hello: Hello, target: Target, lease: leases.Held, means: Means):
         source = RemoteSource(link, hello, offset_ms=target.offset_ms)
         self._link = link
         self._terminal = source.remote
@@ -71,7 +78,12 @@ class Session:
         self._poller.now_msc = link.now_msc = hello.now_msc
         self._poller.settler = settling.RemoteSettler(target=target, terminal=source.remote, save=self._poller.save)
         self._backfiller = Backfiller(self._poller)
-        now_s = clock.monotonic_s()
+        self._condition = Condition()
+        self._facts = FactLog(target)
+        self._log = ConnectionLog(source_id=target.source_id, name=target.name)
+        if lease.silent_from_msc is not None:
+            self._log.note_silence(from_msc=lease.silent_from_msc)
+        now_s = self._doubted_s = clock.monotonic_s()
         self._settled_s = self._looked_s = now_s
 
     def run(self) -> None:
@@ -95,13 +107,21 @@ class Session:
             raise Closing(closing.HELD, f"{error}: another poller has taken the source over") from error
         except PermanentError as error:
             raise Closing(closing.BROKEN, str(error)) from error
+        finally:
+            # What the agent said last is heard too: that its terminal is on another account.
+            self._note()
+            self._log.write()
+            metrics.SOURCE_CONNECTED.labels(self._poller.target.name).set(0)
 
     def _step(self) -> None:
         """Take one frame if there is one, and look after the past."""
         message = self._link.next(_IDLE_S)
         self._refuse_other_clock()
+        self._poller.age_ms = None
         if isinstance(message, Frame):
             self._take(message)
+        elif isinstance(message, Beat):
+            self._repeat(lambda: self._hear(message.condition))
         elif isinstance(message, Done):
             self._settle()
             self._link.send(Settled())
@@ -109,6 +129,9 @@ class Session:
             self._settle()
             self._link.is_settled = True
         self._poller.now_msc = max(self._poller.now_msc, self._link.now_msc)
+        self._note(
+            is_behind=isinstance(message, Frame) and sum(len(part.ticks) for part in message.parts) >= _BUSY_TICKS
+        )
         self._repeat(self._look_after)
 
     def _refuse_other_clock(self) -> None:
@@ -118,6 +141,36 @@ class Session:
             raise Closing(
                 closing.OTHER_SOURCE, f"the agent's time is {clock.iso(utc_msc)}, over a day ahead of this machine's"
             )
+
+    def _note(self, *, is_behind: bool = False) -> None:
+        """Note how the source is. Ticks tell the terminal's clock only where they are shown as they are made."""
+        poller, health = self._poller, self._poller.source.health()
+        failed = [state.error is not None for state in poller.states]
+        is_whole = health.link is Link.CONNECTED and not self._is_doubted and not any(failed)
+        age_ms = poller.age_ms if poller.source.is_in_real_time and is_whole and not is_behind else None
+        self._log.note(health, is_ok=not any(failed), answers=not all(failed) or not failed, age_ms=age_ms)
+
+    def _hear(self, condition: Condition) -> None:
+        """Heed how the terminal is by now; what it missed may appear behind what frames bring from here on."""
+        before, now_s = self._condition, clock.monotonic_s()
+        if condition.doubted_msc is not None:
+            self._poller.doubt(since_msc=condition.doubted_msc)
+            self._doubted_s = now_s
+        elif condition.link == Link.CONNECTED != before.link:
+            self._poller.doubt(since_msc=self._poller.settler.sure_msc)
+        self._condition = condition
+
+    @property
+    def _is_doubted(self) -> bool:
+        """Return whether the terminal is fetching its history: a past that is not whole says nothing."""
+        is_told = self._condition.doubted_msc is not None
+        return is_told and clock.monotonic_s() - self._doubted_s < DOUBT_S
+
+    def _note_sure(self) -> None:
+        """Let passes cover the past up to when the terminal was last told to be connected, its history whole."""
+        told_msc, condition = self._link.now_msc, self._condition
+        if condition.link == Link.CONNECTED and condition.doubted_msc is None and not self._link.has_news:
+            self._poller.settler.sure_msc = told_msc
 
     def _take(self, frame: Frame) -> None:
         answers: list[Answer] = []
@@ -130,7 +183,9 @@ class Session:
         poller, now_s = self._poller, clock.monotonic_s()
         # Renews the lease where no frame has done so.
         poller.save([], now_msc=poller.now_msc)
-        if self._link.is_held_up:
+        self._facts.note(poller.source.facts())
+        self._note_sure()
+        if self._link.is_held_up or self._is_doubted:
             return 0
         saved = self._settle_tails(now_s)
         if now_s - self._looked_s >= _LOOK_S:
@@ -160,6 +215,9 @@ class Session:
 
     def _settle(self) -> None:
         """Compare the tails and the past until nothing new is found."""
+
+        if self._is_doubted:
+            return
 
         def settle() -> int:
             saved = settling.settle_tails(self._poller, self._terminal, now_msc=self._poller.now_msc)

@@ -26,14 +26,15 @@ class RemoteSettler(Settler):
         self._remote = terminal
 
     def _shown_hours(self, state: FeedState, hour: int, stop: int) -> tuple[Hours, int]:
-        """Ask for the hours' digests; the count returned lets the next question be about more hours."""
+        """Ask for the hours' digests; what they count decides about how many hours the next question is."""
         offset_ms = self.target.offset_ms
         periods = [
             (state.symbol, max(h * HOUR_MS + offset_ms, state.begins_msc), (h + 1) * HOUR_MS + offset_ms)
             for h in range(hour, stop)
         ]
         found = [_checked(state.symbol, one) for one in self._remote.digests(periods, shift_ms=offset_ms)]
-        return {h: own for h, own in zip(range(hour, stop), found, strict=True) if own.count}, 0
+        count = sum(own.count for own in found)
+        return {h: own for h, own in zip(range(hour, stop), found, strict=True) if own.count}, count
 
     def _slice(self, states: Sequence[FeedState], start: int, end: int, now_msc: int) -> int:
         """Compare the feeds whose digest differs; all are asked at once."""

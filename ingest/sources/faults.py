@@ -47,6 +47,7 @@ class Planned:
     to_msc: int
     symbol: str | None
     by_ms: int = 0
+    fetch_ms: int = 0
 
 
 def of_environment() -> Path | None:
@@ -124,7 +125,8 @@ class Driver:
             lasting = _FOR_EVER if kind is Kind.HANG else 0
             to_msc = from_msc + int(fields.get("for_ms", lasting))
             by_ms = int(fields["by_ms"]) if kind is Kind.CLOCK_STEPPED else 0
-            return Planned(self._lines, kind, from_msc, to_msc, fields.get("symbol"), by_ms)
+            fetch_ms = int(fields.get("fetch_ms", 0))
+            return Planned(self._lines, kind, from_msc, to_msc, fields.get("symbol"), by_ms, fetch_ms)
         except (ValueError, TypeError, KeyError) as error:
             raise UsageError(f"{where}: no fault: {error!r}; kinds: {', '.join(Kind)}") from None
 
@@ -154,7 +156,7 @@ class Driver:
         elif planned.kind is Kind.OTHER_SERVER:
             terminal.server = terminal.server.removeprefix("Other-")
         elif planned.kind is Kind.LINK_LOST:
-            terminal.restore_link()
+            terminal.restore_link(planned.fetch_ms)
         elif planned.kind is Kind.UPDATE_RESTART:
             terminal.build += 1
         elif planned.kind is Kind.CLOCK_STEPPED:

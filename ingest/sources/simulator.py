@@ -14,6 +14,7 @@ import numpy as np
 from ingest.sources import arguments, structs
 from ingest.sources.arguments import InvalidArguments
 from ingest.sources.constants import Constants
+from ingest.sources.fetching import Fetching
 from ingest.sources.structs import StructSequence
 from ingest.sources.tape import Tape
 from tickhub.core import clock, zones
@@ -91,10 +92,7 @@ class SimulatedTerminal(Constants):
         self.logins = {login: server}
         self.build = 5000
         self._listings = dict(listings)
-        self._host_now_msc = host_now_msc
-        # How long a history takes to be fetched, and when each symbol's first read began it.
-        self._fetching_ms = 0
-        self._fetched_from_msc: dict[str, int] = {}
+        self._fetching = Fetching(host_now_msc=host_now_msc)
         self._now_msc = now_msc
         self._selected: set[str] = set()
         self._is_connected = False
@@ -114,8 +112,7 @@ class SimulatedTerminal(Constants):
 
         The real one waits up to 45 s in a first read; then it answers with what it has, and no sign of it.
         """
-        self._fetching_ms = fetching_ms
-        self._fetched_from_msc.clear()
+        self._fetching.forget(fetching_ms)
 
     def hide(self, name: str | None) -> None:
         """Take a symbol (None: all) out of Market Watch, as a person may."""
@@ -127,8 +124,10 @@ class SimulatedTerminal(Constants):
             listing = self._listings[symbol]
             self._listings[symbol] = replace(listing, digits=listing.digits + 1)
 
-    def restore_link(self) -> None:
-        """Find the broker again: the history of the outage arrives."""
+    def restore_link(self, fetching_ms: int = 0) -> None:
+        """Find the broker again: the history of the outage arrives, at once or behind the first new tick."""
+        if self.faults.frozen_msc is not None and fetching_ms:
+            self._fetching.miss(from_msc=self.faults.frozen_msc, to_msc=self._now_msc(), fetching_ms=fetching_ms)
         self.faults.frozen_msc = None
 
     def initialize(self, *args: object, **settings: object) -> bool:
@@ -288,7 +287,7 @@ class SimulatedTerminal(Constants):
             name, from_s, count, flags = arguments.ticks_from(args, settings)
             if self.faults.page_limit is not None:
                 count = min(count, self.faults.page_limit)
-            if flags == Constants.COPY_TICKS_ALL:
+            if flags == Constants.COPY_TICKS_ALL and not self._fetching.has_hole:
                 return self._history(name, lambda tape, now: tape.forward(from_s * 1000, count, now))
             ticks = self._history(name, lambda tape, now: tape.between(from_s * 1000, zones.LATEST_MSC, now))
             return _only(ticks, flags)[:count].copy()
@@ -344,16 +343,7 @@ class SimulatedTerminal(Constants):
         if left:
             self.faults.partial_reads[name] = left - 1
             return ticks[: len(ticks) // 2].copy()
-        return self._fetched(name, ticks)
-
-    def _fetched(self, name: str, ticks: Ticks) -> Ticks:
-        """Cut rows to the share of the history that has been fetched by now."""
-        if not self._fetching_ms:
-            return ticks
-        passed_ms = self._host_now_msc() - self._fetched_from_msc.setdefault(name, self._host_now_msc())
-        if passed_ms >= self._fetching_ms:
-            return ticks
-        return ticks[: len(ticks) * passed_ms // self._fetching_ms].copy()
+        return self._fetching.shown(name, ticks, tape)
 
     def _latest(self, name: str) -> StructSequence | None:
         if name not in self._selected:

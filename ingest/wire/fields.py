@@ -1,5 +1,6 @@
 """Reads the fields of a JSON object, each with its type and bounds."""
 
+import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -10,6 +11,7 @@ from tickhub.core import clock
 _T = TypeVar("_T")
 INT64 = (-(1 << 63), (1 << 63) - 1)
 UINT32 = (0, (1 << 32) - 1)
+INT31 = (0, (1 << 31) - 1)
 INT32 = (-(1 << 31), (1 << 31) - 1)
 UINT64 = (0, (1 << 64) - 1)
 # A time that a calendar holds, so that nothing made of it leaves 64 bits.
@@ -40,12 +42,35 @@ class Fields:
             raise Malformed(f"{self._name(name)}: expected true or false")
         return value
 
+    def number(self, name: str) -> float:
+        """Return a finite number."""
+        value = self.get(name)
+        # A whole number of any size is JSON too.
+        if not isinstance(value, int | float) or isinstance(value, bool) or not abs(value) <= sys.float_info.max:
+            raise Malformed(f"{self._name(name)}: expected a finite number")
+        return float(value)
+
+    def optional_text(self, name: str, *, most: int = limits.TEXT_CHARS) -> str | None:
+        """Return a text as :meth:`text` does, None where it is missing or null."""
+        return None if self.get(name) is None else self.text(name, most=most, least=1)
+
     def text(self, name: str, *, most: int = limits.TEXT_CHARS, least: int = 0) -> str:
         """Return a text of bounded length without control characters."""
         value = self.get(name)
         if not isinstance(value, str) or not least <= len(value) <= most or (value and not value.isprintable()):
             raise Malformed(f"{self._name(name)}: expected a text of {least} to {most} printable characters")
         return value
+
+    def choice(self, name: str, choices: tuple[str, ...]) -> str:
+        """Return one of some texts; the first where the field is missing."""
+        value = self._value.get(name, choices[0])
+        if value not in choices:
+            raise Malformed(f"{self._name(name)}: expected one of {', '.join(choices)}")
+        return str(value)
+
+    def optional(self, name: str, bounds: tuple[int, int] = INT64) -> int | None:
+        """Return a whole number, None where it is missing or null."""
+        return None if self.get(name) is None else self.integer(name, bounds)
 
     def items(self, name: str, read: Callable[[object, str], _T], *, most: int) -> tuple[_T, ...]:
         """Return the items of an array, each read."""

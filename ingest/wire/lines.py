@@ -8,14 +8,16 @@ from typing import Any
 
 from ingest.wire import limits, ticklines
 from ingest.wire.closing import Malformed
-from ingest.wire.fields import INT32, INT64, TIME, UINT32, UINT64, Fields, integer, integers, words
+from ingest.wire.fields import INT31, INT32, INT64, TIME, UINT32, UINT64, Fields, integer, integers, words
 from ingest.wire.messages import (
     Answer,
     Beat,
+    Condition,
     Cursor,
     DigestRequest,
     Digests,
     Done,
+    Facts,
     Failed,
     Frame,
     FramePart,
@@ -30,6 +32,7 @@ from ingest.wire.messages import (
     Welcome,
 )
 from tickhub.core.digest import Digest
+from tickhub.core.symbols import SymbolFacts
 
 _INDEX = (0, limits.SYMBOLS - 1)
 _SUM = re.compile("[0-9a-fA-F]{16}")
@@ -83,9 +86,10 @@ def _hello(fields: Fields) -> Hello:
         program=fields.text("program"),
         server_name=fields.text("server"),
         is_replay=fields.boolean("is_replay"),
-        offset_ms=None if fields.get("offset_ms") is None else fields.integer("offset_ms", INT32),
+        offset_ms=fields.optional("offset_ms", INT32),
         now_msc=fields.integer("now_msc", TIME),
         symbols=fields.items("symbols", _symbol, most=limits.SYMBOLS),
+        priority=fields.optional("priority", (0, limits.PRIORITY_MOST)),
     )
 
 
@@ -96,6 +100,8 @@ def _symbol(value: object, where: str) -> Symbol:
         digits=fields.integer("digits", (0, 8)),
         is_quoted=fields.boolean("is_quoted"),
         begins_msc=fields.integer("begins_msc", TIME),
+        instrument=fields.optional_text("instrument", most=limits.SYMBOL_CHARS),
+        mapped_by=fields.optional_text("mapped_by", most=limits.RULE_CHARS),
     )
 
 
@@ -156,7 +162,33 @@ def _failed(fields: Fields) -> Failed:
 
 
 def _beat(fields: Fields) -> Beat:
-    return Beat(None if fields.get("now_msc") is None else fields.integer("now_msc", TIME))
+    condition = Condition(
+        link=fields.choice("link", limits.LINKS),
+        circuit=fields.choice("circuit", limits.CIRCUITS),
+        failures=fields.optional("failures", INT31) or 0,
+        hung_ms=fields.optional("hung_ms", (0, INT64[1])) or 0,
+        doubted_msc=fields.optional("doubted_msc", TIME),
+    )
+    return Beat(fields.optional("now_msc", TIME), condition, fields.optional("busy_s", (0, limits.BUSY_S)) or 0)
+
+
+def _facts(fields: Fields) -> Facts:
+    return Facts(fields.items("symbols", _facts_of_symbol, most=limits.SYMBOLS))
+
+
+def _facts_of_symbol(value: object, where: str) -> tuple[int, SymbolFacts]:
+    fields = Fields(value, where)
+    return fields.integer("index", _INDEX), SymbolFacts(
+        digits=fields.integer("digits", INT32),
+        point=fields.number("point"),
+        chart_mode=fields.integer("chart_mode", INT32),
+        trade_mode=fields.integer("trade_mode", INT32),
+        trade_tick_size=fields.number("trade_tick_size"),
+        trade_contract_size=fields.number("trade_contract_size"),
+        currency_base=fields.text("currency_base"),
+        currency_profit=fields.text("currency_profit"),
+        path=fields.text("path"),
+    )
 
 
 def _welcome(fields: Fields) -> Welcome:
@@ -217,6 +249,7 @@ _FROM_AGENT: dict[str, Callable[[Fields], FromAgent]] = {
     "rows": _rows,
     "failed": _failed,
     "beat": _beat,
+    "facts": _facts,
     "done": lambda _: Done(),
 }
 _FROM_BRIDGE: dict[str, Callable[[Fields], FromBridge]] = {
@@ -240,6 +273,9 @@ def _as_json(message: FromAgent | FromBridge) -> dict[str, Any]:  # Any: JSON
         case Hello():
             fields = asdict(message)
             fields["server"] = fields.pop("server_name")
+            fields["symbols"] = [{n: v for n, v in said.items() if v is not None} for said in fields["symbols"]]
+            if message.priority is None:
+                del fields["priority"]
             return {"type": "hello", **fields}
         case Answer():
             kind = "refused" if message.is_refused else "ack"
@@ -253,10 +289,20 @@ def _as_json(message: FromAgent | FromBridge) -> dict[str, Any]:  # Any: JSON
         case Frame():
             parts = [_part_as_json(part) for part in message.parts]
             return {"type": "frame", "number": message.number, "now_msc": message.now_msc, "parts": parts}
+        case Facts():
+            return {"type": "facts", "symbols": [_facts_as_json(*said) for said in message.facts]}
+        case Beat() if message == Beat():
+            return {"type": "beat"}
         case Beat():
-            return {"type": "beat"} if message.now_msc is None else {"type": "beat", "now_msc": message.now_msc}
+            fields = {"now_msc": message.now_msc, **asdict(message.condition), "busy_s": message.busy_s}
+            return {"type": "beat", **fields}
         case _:
             return {"type": _PLAIN[type(message)], **asdict(message)}
+
+
+def _facts_as_json(index: int, said: SymbolFacts) -> dict[str, Any]:  # Any: JSON
+    # A terminal's texts may hold what the protocol does not take.
+    return {"index": index} | {n: words(v) if isinstance(v, str) else v for n, v in asdict(said).items()}
 
 
 def _part_as_json(part: FramePart) -> dict[str, Any]:  # Any: JSON

@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from ingest.wire import limits
 from tickhub.core.digest import Digest
+from tickhub.core.symbols import SymbolFacts
 from tickhub.core.ticks import Ticks
 
 Cursor: TypeAlias = tuple[int, int]
@@ -18,12 +19,17 @@ TerminalError: TypeAlias = tuple[int, str]
 
 @dataclass(frozen=True, slots=True)
 class Symbol:
-    """One symbol of the terminal; ``begins_msc`` counts only where the bridge does not know the symbol yet."""
+    """One symbol of the terminal; ``begins_msc`` counts only where the bridge does not know the symbol yet.
+
+    ``instrument`` is the code of what it trades and ``mapped_by`` the rule that says so; None is the symbol itself.
+    """
 
     symbol: str
     digits: int
     is_quoted: bool
     begins_msc: int
+    instrument: str | None = None
+    mapped_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +44,8 @@ class Hello:
     offset_ms: int | None
     now_msc: int
     symbols: tuple[Symbol, ...]
+    # The source's place among those of an instrument, the lowest preferred; None leaves it as it is.
+    priority: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +136,37 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
+class Condition:
+    """How an agent's terminal is; the states are those of ``ingest.sources.terminal`` and ``breaker``.
+
+    ``hung_ms`` adds up the calls that hung since the program began. ``doubted_msc``: since then the history shown may
+    lack rows, which the terminal is still fetching; None where it is whole.
+    """
+
+    link: str = "CONNECTED"
+    circuit: str = "CLOSED"
+    failures: int = 0
+    hung_ms: int = 0
+    doubted_msc: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Beat:
-    """Somebody is there; an agent's tells the terminal's time."""
+    """Somebody is there; an agent's tells the terminal's time and condition, which the frames behind it have.
+
+    ``busy_s`` asks for more time than usual until the next message.
+    """
 
     now_msc: int | None = None
+    condition: Condition = Condition()
+    busy_s: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the terminal says of symbols, by index: of all at first, then of those of which it says something else."""
+
+    facts: tuple[tuple[int, SymbolFacts], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,5 +179,5 @@ class Settled:
     """The bridge has compared the past."""
 
 
-FromAgent: TypeAlias = Hello | Frame | Digests | Rows | Failed | Beat | Done
+FromAgent: TypeAlias = Hello | Frame | Digests | Rows | Failed | Beat | Facts | Done
 FromBridge: TypeAlias = Welcome | Answer | DigestRequest | ReadRequest | Beat | Settled

@@ -104,9 +104,10 @@ def begin_earlier(*, feed_id: int, from_msc: int, to_msc: int) -> None:
     Feed.objects.filter(pk=feed_id, begins_msc__gt=from_msc, begins_msc__lte=to_msc).update(begins_msc=from_msc)
 
 
-def describe_agent(*, source: Source, server_name: str, is_replay: bool) -> None:
-    """Record what an agent says of its terminal."""
-    Source.objects.filter(pk=source.pk).update(server_name=server_name, is_replay=is_replay)
+def describe_agent(*, source: Source, server_name: str, is_replay: bool, priority: int | None) -> None:
+    """Record what an agent says of its terminal; a ``priority`` of None leaves the source's own."""
+    changed = {} if priority is None else {"priority": priority}
+    Source.objects.filter(pk=source.pk).update(server_name=server_name, is_replay=is_replay, **changed)
 
 
 def set_playback(*, source: Source, origin_msc: int, start_msc: int) -> None:

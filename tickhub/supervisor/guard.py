@@ -22,15 +22,23 @@ _STOP_S = 30.0
 _LOOK_S = 0.1
 
 
-def run(argv: list[str], *, hung_after_s: float, should_stop: Callable[[], bool], tell: Callable[[str], None]) -> int:
-    """Run a command until it ends for good or is told to stop; return its exit code."""
+def run(
+    argv: list[str],
+    *,
+    hung_after_s: float,
+    should_stop: Callable[[], bool],
+    tell: Callable[[str], None],
+    name: str = "poller",
+    final_codes: tuple[int, ...] = _FINAL_CODES,
+) -> int:
+    """Run a command until it ends for good, with one of ``final_codes``, or is told to stop; return its exit code."""
     with tempfile.TemporaryDirectory(prefix="tickhub-guard-") as folder:
         pulse = Pulse(Path(folder) / "heartbeat")
         environment = dict(os.environ) | {heartbeat.VARIABLE: str(pulse.path)}
-        child = Child(name="poller", argv=argv, environment=environment, log=None, pulse=pulse)
+        child = Child(name=name, argv=argv, environment=environment, log=None, pulse=pulse)
         while not should_stop():
             code = child.reap()
-            if code in _FINAL_CODES:
+            if code in final_codes:
                 return int(code)
             if code is not None:
                 wait_s = max(child.restart_at_s - clock.monotonic_s(), 0)

@@ -93,6 +93,11 @@ class Desk:
         """How many ticks are captured."""
         return sum(Batch.objects.filter(source=self.source).order_by("pk").values_list("tick_count", flat=True))
 
+    def missing(self) -> int:
+        """How many captured ticks batches have reported as no longer shown."""
+        batches = Batch.objects.filter(source=self.source).order_by("pk")
+        return sum(part["missing"] for batch in batches for part in batch.parts)
+
     def is_left(self) -> bool:
         """Whether no agent holds the source."""
         lease = Lease.objects.filter(source=self.source).first()

@@ -68,10 +68,10 @@ def test_an_agent_that_meets_another_one_ends_with_exit_code_3(desk: Desk, token
     rival.finish()
 
 
-def test_a_refused_token_is_one_line_and_exit_code_2(desk: Desk, token_file: Path) -> None:
+def test_a_refused_token_is_one_line_and_exit_code_2_under_the_watchdog_too(desk: Desk, token_file: Path) -> None:
     token_file.write_text("tickhub_wrong")
 
-    done = run(desk, token_file, "sim:?symbols=EURUSD")
+    done = run(desk, token_file, "sim:?symbols=EURUSD", "--watchdog")
 
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1] == (

@@ -18,6 +18,8 @@ from tickhub import agents
 from tickhub.core.errors import UsageError
 from tickhub.reference.models import ClockCorrection
 
+SYMBOL = {"digits": 5, "is_quoted": True, "begins_msc": NOON_MSC}
+
 
 def closing(client: WireClient, act: Callable[[], object] = lambda: None) -> tuple[int, str]:
     """Return code and reason with which the bridge closes after an action."""
@@ -67,10 +69,16 @@ def test_the_database_holds_only_the_tokens_hash(desk: Desk) -> None:
     [
         ({"protocol": 2}, 4002, "protocol 2 is not spoken here, this bridge speaks 1"),
         ({"offset_ms": 3_600_000}, 4003, "the agent's clock is 3600000 ms from UTC, that of desk 0 ms"),
+        (
+            {"symbols": [dict(SYMBOL, symbol=symbol, instrument="EURUSD") for symbol in ("EURUSD", "EURUSD.m")]},
+            4000,
+            "hello: symbols: two would be the same instrument",
+        ),
+        ({"priority": 40_000}, 4000, "message: priority: expected a whole number from 0 to 32767"),
         ({"symbols": []}, 4000, "hello: symbols: expected at least one, each once"),
         ({"now_msc": "now"}, 4000, "message: now_msc: expected a whole number from -62135596800000 to 253402300800000"),
         ({"type": "beat"}, 4000, "the first message has to be one hello"),
-        ({"type": "help"}, 4000, "type: expected one of hello, frame, digests, rows, failed, beat, done"),
+        ({"type": "help"}, 4000, "type: expected one of hello, frame, digests, rows, failed, beat, facts, done"),
     ],
 )
 def test_a_hello_that_does_not_fit_is_refused_in_one_line(

@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 from ingest.agent.forward import Reader, cursor_after
+from ingest.synchronising import Synchroniser
 from ingest.wire.messages import Frame
 from tests.builders import NOON_MSC, make_ticks
 from tests.terminals import HandWrittenTerminal
@@ -12,7 +13,8 @@ from tickhub.core import ticks as tick_arrays
 def reader(
     terminal: HandWrittenTerminal, *symbols: str, cursor: tuple[int, int] = (NOON_MSC, 0), page: int = 100
 ) -> Reader:
-    return Reader(terminal, symbols, [cursor] * len(symbols), page_ticks=page)
+    synchroniser = Synchroniser(terminal=terminal)
+    return Reader(terminal, symbols, [cursor] * len(symbols), page_ticks=page, synchroniser=synchroniser)
 
 
 def told(frame: Frame | None) -> list[tuple[int, tuple[int, int], list[int]]]:

@@ -38,6 +38,7 @@ def test_the_limits_are_those_of_the_code() -> None:
         "handshake": limits.HANDSHAKE_S,
         "answers": limits.ANSWER_S,
         "beat_s`, `dead_s": limits.BEAT_S,
+        "busy_s": limits.BUSY_S,
     }
     assert f"{limits.BEAT_S} s, {limits.DEAD_S} s" in TEXT
     assert f"of 1 to {limits.SYMBOL_CHARS} characters" in TEXT

@@ -26,6 +26,7 @@ from tickhub.core.errors import TickhubError
 _T = TypeVar("_T")
 Steps = Iterator[float]
 _BACKENDS = "SELECT pid FROM pg_stat_activity WHERE application_name = 'tickhub' ORDER BY pid"
+_FETCH_MS = 400
 _COMMIT_WITHIN_S, _COMMIT_STEP_S = 2.0, 0.05
 
 
@@ -213,6 +214,9 @@ def _terminal(kind: str, *, refuses: bool = False) -> Callable[[Stage, Settings]
         fault = {"kind": kind, "for_ms": int(seconds * 1000)}
         if kind != "hang":
             fault["at_msc"] = clock.now_msc()
+        if kind == "link_lost":
+            # Shorter than a poller waits for two reads to agree: a recording may end while it is being fetched.
+            fault["fetch_ms"] = min(int(seconds * 1000), _FETCH_MS)
         if "by_s" in settings:
             fault["by_ms"] = int(float(settings["by_s"]) * 1000)
         if refuses:

@@ -1,0 +1,54 @@
+"""How the terminal is: connected or not, its history whole or doubted. It outlives a connection to the bridge."""
+
+from collections.abc import Iterable
+
+from ingest.sources.terminal import Link, OpenSource
+from ingest.synchronising import DOUBT_S, Synchroniser
+from ingest.wire.messages import Condition
+from tickhub.core import clock
+
+
+class Watch:
+    """Looks at one terminal with every poll. Times are the terminal's clock."""
+
+    def __init__(self, source: OpenSource) -> None:
+        self.synchroniser = Synchroniser(terminal=source.terminal)
+        self._source = source
+        # Until then the terminal was seen connected, and its history whole.
+        self._sure_msc: int | None = None
+        self._doubted_msc: int | None = None
+        self._doubt_s = -DOUBT_S
+        self._is_doubted = False
+
+    def look(self, now_msc: int, *, cursors_msc: Iterable[int]) -> None:
+        """Note how the terminal is at a poll, before anything is read of it."""
+        if self.synchroniser.has_changed(self._source.connections):
+            self._doubt(max(cursors_msc) if self._sure_msc is None else self._sure_msc)
+        elif not self.synchroniser.is_waiting:
+            self._is_doubted = False
+            if self._source.health().link is Link.CONNECTED:
+                self._sure_msc = now_msc
+
+    def _doubt(self, since_msc: int) -> None:
+        if self._is_recent and self._doubted_msc is not None:
+            since_msc = min(since_msc, self._doubted_msc)
+        self._doubted_msc, self._doubt_s, self._is_doubted = since_msc, clock.monotonic_s(), True
+
+    @property
+    def _is_recent(self) -> bool:
+        return clock.monotonic_s() - self._doubt_s < DOUBT_S
+
+    def condition(self) -> Condition:
+        """Return what a beat tells."""
+        health = self._source.health()
+        return Condition(
+            link=health.link.value,
+            circuit=health.circuit.value,
+            failures=health.failures,
+            hung_ms=round(health.hung_s * 1000),
+            doubted_msc=self._doubted_msc if self._is_doubted else None,
+        )
+
+    def repeat_doubt(self) -> None:
+        """Tell a doubt of the last minutes again: the connection may have been cut before the bridge heard of it."""
+        self._is_doubted = self._is_doubted or self._is_recent
