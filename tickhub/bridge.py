@@ -12,7 +12,7 @@ from ingest.bridge.app import Bridge
 from ingest.bridge.session import Means
 from ingest.target import Options
 from ingest.wire import limits
-from tickhub import capturing, publishing
+from tickhub import publishing, repeating
 
 _SETTLE_S = 8.0
 _CLOSE_S = 5
@@ -36,7 +36,7 @@ def make() -> Bridge:
                 page_ticks=settings.PAGE_TICKS,
                 publish_again_ms=settings.PUBLISH_AGAIN_MS,
             ),
-            repeat=capturing.repeat,
+            repeat=repeating.repeat,
         ),
         lease_ttl_ms=settings.LEASE_TTL_MS,
     )

@@ -16,11 +16,11 @@ from storage import reader
 from tests import running
 from tests.oracle import compare_export
 from tickhub import capturing, exporting, reconcile
-from tickhub.capturing import Ending
 from tickhub.core import clock
 from tickhub.core.flags import Flag
 from tickhub.core.ticks import TICK_DTYPE, Int64s, Ticks
 from tickhub.management.periods import EVER
+from tickhub.polling import Ending
 from tickhub.reconcile import Scope
 from tickhub.reference import queries as reference
 from tickhub.reference.models import ClockEpoch, Source
