@@ -22,8 +22,10 @@ _LOOK_EVERY_S = 1.0
 
 
 def request(*, feed_id: int, from_msc: int, to_msc: int, reason: str) -> int:
-    """Ask for a period ``[from_msc, to_msc)`` in UTC; return the request's id."""
-    return Backfill.objects.create(feed_id=feed_id, from_msc=from_msc, to_msc=to_msc, reason=reason).pk
+    """Ask for a period ``[from_msc, to_msc)`` in UTC, once while the request is open; return the request's id."""
+    period = {"feed_id": feed_id, "from_msc": from_msc, "to_msc": to_msc}
+    known = Backfill.objects.filter(**period, state=Backfill.State.OPEN).order_by("pk").first()
+    return (known or Backfill.objects.create(**period, reason=reason)).pk
 
 
 class Backfiller:

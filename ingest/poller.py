@@ -26,8 +26,6 @@ logger = logging.getLogger(__name__)
 
 TAIL_MS = 10_000
 SETTLE_MS = 1_000
-# How long an epoch that is over waits for symbols that cannot be read.
-_EPOCH_WAITS_S = 60.0
 _FOR_EVER = 1 << 62
 
 
@@ -62,8 +60,6 @@ class Poller:
         self.is_outdated = False
         # How many ticks the newest poll brought.
         self.saved_last = 0
-        # When the epoch was not over yet, of the monotonic clock.
-        self.over_s = clock.monotonic_s()
         self.now_msc = 0
         self.read_at = clock.now()
         # The newest poll's time minus its newest tick, of those that were new and not late; None where there was none.
@@ -173,19 +169,8 @@ class Poller:
         metrics.POLL_SECONDS.labels(self.target.name).observe(clock.monotonic_s() - started_s)
         self.now_msc = now_msc
         if self.utc_msc < self.target.epoch.ends_msc:
-            self.seen_msc, self.over_s = self.utc_msc, clock.monotonic_s()
+            self.seen_msc = self.utc_msc
         return saved
-
-    @property
-    def is_epoch_read(self) -> bool:
-        """Return whether the newest poll came after the switch to the clock's next epoch and found all of this one.
-
-        After an outage the old epoch may hold many pages, and a symbol may not be readable at once: nobody reads what
-        is left behind. One that cannot be read for a minute does not hold the others up; its rest is for a backfill.
-        """
-        if self.utc_msc < self.target.epoch.ends_msc or self.saved_last:
-            return False
-        return self.sees_all or clock.monotonic_s() - self.over_s > _EPOCH_WAITS_S
 
     def _read(self, state: FeedState, *, is_settling: bool) -> Reading | None:
         """Read one symbol from the cursor's second, when settling from the tail's; None where the read failed."""

@@ -59,6 +59,8 @@ class Settler:
         self._running: Iterator[int] | None = None
         self._begun_msc = 0
         self._found = 0
+        # The newest pass has read everything and found nothing new.
+        self.is_clean = False
         # Rows that a pass has told of as gone, by feed.
         self.told_gone: dict[int, set[bytes]] = {}
 
@@ -69,7 +71,7 @@ class Settler:
 
     def restart(self, *, covered_msc: int | None) -> None:
         """Forget the pass under way; the next one covers the time since the newest tick captured."""
-        self._running = None
+        self._running, self.is_clean = None, False
         if covered_msc is not None:
             self.covered_msc = covered_msc if self.covered_msc is None else min(self.covered_msc, covered_msc)
             self.due_s = clock.monotonic_s()
@@ -113,7 +115,7 @@ class Settler:
 
     def _begin(self, states: Sequence[FeedState], now_msc: int, slice_s: int) -> None:
         self.due_s = clock.monotonic_s() + PERIOD_S
-        self._begun_msc, self._found = now_msc, 0
+        self._begun_msc, self._found, self.is_clean = now_msc, 0, False
         self._running = self._pass(states, now_msc, slice_s)
 
     def _advance(self) -> int:
@@ -131,7 +133,7 @@ class Settler:
         if found is None:
             self._running = None
             if self._found == 0:
-                self.covered_msc = self._begun_msc
+                self.covered_msc, self.is_clean = self._begun_msc, True
             return 0
         self._found += found
         return found

@@ -33,6 +33,9 @@ class Synchroniser:
         self._connections = 0
         self._running: dict[str, Iterator[None]] = {}
         self._agreed: set[str] = set()
+        self._from_msc: int | None = None
+        # Symbols that are captured as they are shown, because no two reads agreed in time.
+        self.unagreed: set[str] = set()
 
     def has_changed(self, connections: int) -> bool:
         """Return whether the terminal was connected anew since the last call; then nothing is agreed any more."""
@@ -42,10 +45,12 @@ class Synchroniser:
         self.doubt()
         return True
 
-    def doubt(self) -> None:
-        """Take no history for whole any more until two reads agree again."""
+    def doubt(self, *, from_msc: int | None = None) -> None:
+        """Take no history for whole any more until two reads agree again, from a time on or the tail."""
+        self._from_msc = from_msc
         self._running.clear()
         self._agreed.clear()
+        self.unagreed.clear()
 
     @property
     def is_waiting(self) -> bool:
@@ -76,6 +81,8 @@ class Synchroniser:
     def _agree(self, state: FeedState, end: int) -> Iterator[None]:
         """Read from the tail's first second to ``end`` until two reads agree; yields whenever a poll may go on."""
         start, begun_s = state.tail.first_second, clock.monotonic_s()
+        if self._from_msc is not None:
+            start = min(start, max(self._from_msc, state.begins_msc) // 1000)
         times = state.tail.times
         # The tail may begin within a second, of which no whole one is read.
         is_read = (times >= start * 1000) & (times < end * 1000)
@@ -94,6 +101,7 @@ class Synchroniser:
             before = seen
             while clock.monotonic_s() - read_s < PAUSE_S:
                 yield
+        self.unagreed.add(state.symbol)
         logger.warning("history not synchronised, captured as it is shown", extra={"symbol": state.symbol})
 
     def _shows_latest(self, state: FeedState, start: int) -> bool:

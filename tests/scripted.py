@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import pytest
 
 from ingest import leases
 from ingest.connections import ConnectionLog
 from ingest.sources.terminal import Health, Link
 from tests.terminals import HandWrittenSource, HandWrittenTerminal
 from tickhub import epochs
-from tickhub.core import zones
+from tickhub.core import clock, zones
 from tickhub.core.ticks import TICK_DTYPE, Ticks
 from tickhub.epochs import Run
 from tickhub.polling import Ending
@@ -67,9 +68,9 @@ def quotes(walls: Sequence[int]) -> Ticks:
     return ticks
 
 
-def make_run(*symbols: str, begins_msc: int, clock: str = "NY+7") -> tuple[ScriptedSource, Run]:
+def make_run(*symbols: str, begins_msc: int, rule_text: str = "NY+7") -> tuple[ScriptedSource, Run]:
     """Register a source whose feeds begin at a UTC time; it has no steps yet."""
-    rule = zones.parse(clock)
+    rule = zones.parse(rule_text)
     source = ScriptedSource(HandWrittenTerminal(), symbols, now_msc=begins_msc, clock=rule)
     row = sources.register(
         Description(
@@ -92,6 +93,13 @@ def make_run(*symbols: str, begins_msc: int, clock: str = "NY+7") -> tuple[Scrip
     )
     lease = leases.acquire(source_id=row.pk, holder="test", ttl_ms=60_000)
     return source, Run(source, registered, lease, lambda _: True)
+
+
+def keep_time(source: ScriptedSource, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let what waits go by the script's time; nobody sleeps."""
+    begun_s, begun_msc = clock.monotonic_s(), source.now_msc
+    monkeypatch.setattr(clock, "monotonic_s", lambda: begun_s + (source.now_msc - begun_msc) / 1000)
+    monkeypatch.setattr(clock, "sleep", lambda _: None)
 
 
 def play(source: ScriptedSource, run: Run, steps: Sequence[Step]) -> int:

@@ -1,19 +1,22 @@
 """Captures one epoch of a source's clock after another."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from django.conf import settings
 
-from ingest import cursors, leases
+from ingest import backfill, cursors, leases
 from ingest.connections import ConnectionLog
+from ingest.epochend import Unread
 from ingest.epochview import AHEAD_MS
 from ingest.poller import Poller
 from ingest.sources.session import WrongAccount
 from ingest.sources.terminal import OpenSource
 from ingest.target import Options
+from quality import incidents
 from tickhub import disk, polling, publishing
+from tickhub.core import clock
 from tickhub.polling import Ending
 from tickhub.reference import sources
 from tickhub.registering import Registered
@@ -38,15 +41,15 @@ def capture(run: Run, ending: Ending, should_stop: Callable[[], bool], log: Conn
     while True:
         poller = make_poller(run, place)
         try:
-            is_over = polling.capture_epoch(poller, ending, should_stop, log)
+            unread = polling.capture_epoch(poller, ending, should_stop, log)
         except WrongAccount:
             polling.note(poller, log)
             raise
         captured += poller.captured
-        if not is_over:
+        if unread is None:
             return captured
-        if not poller.sees_all:
-            logger.warning("an epoch of the clock ended unread: backfill it", extra={"source": run.registered.name})
+        if unread:
+            _tell_unread(poller, unread)
         _record_unsure(poller)
         place += 1
 
@@ -58,6 +61,23 @@ def first_place(registered: Registered) -> int:
     if known:
         return max(known)
     return registered.epochs.place_at(min(begins_msc for _, begins_msc in registered.feeds.values()))
+
+
+def _tell_unread(poller: Poller, unread: Sequence[Unread]) -> None:
+    """Ask for a backfill of what of an epoch could not be read, and raise an incident that a person sees."""
+    ended = clock.iso(poller.target.epoch.ends_msc)
+    told = []
+    for left in unread:
+        number = backfill.request(
+            feed_id=left.feed_id,
+            from_msc=left.from_msc,
+            to_msc=left.to_msc,
+            reason=f"not read before the clock's switch at {ended}",
+        )
+        told.append({"symbol": left.symbol, "from_msc": left.from_msc, "why": left.reason, "backfill": number})
+    logger.warning("an epoch of the clock is left unread", extra={"source": poller.target.name, "feeds": told})
+    evidence = {"epoch_ended": ended, "feeds": told}
+    incidents.raise_condition(cause="EPOCH_UNREAD", source_id=poller.target.source_id, evidence=evidence)
 
 
 def _record_unsure(poller: Poller) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from ingest.backfill import Backfiller
 from ingest.connections import ConnectionLog
+from ingest.epochend import EpochEnd, Unread
 from ingest.pastepoch import PastEpoch
 from ingest.poller import Poller
 from ingest.symbolfacts import FactLog
@@ -27,22 +28,26 @@ class Ending:
     started_s: float = 0.0
 
 
-def capture_epoch(poller: Poller, ending: Ending, should_stop: Callable[[], bool], log: ConnectionLog) -> bool:
-    """Capture until the epoch of the terminal's clock is over (True), or capture ends."""
+def capture_epoch(
+    poller: Poller, ending: Ending, should_stop: Callable[[], bool], log: ConnectionLog
+) -> list[Unread] | None:
+    """Capture until the epoch of the terminal's clock is over; return what of it is unread, None where capture ends."""
     past = PastEpoch(poller) if poller.target.place > 0 else None
     backfiller = Backfiller(poller)
     repeat(poller, lambda: 0, should_stop)
-    is_over = _loop(poller, past, backfiller, ending, should_stop, log)
+    end = EpochEnd(poller)
+    is_over = _loop(poller, past, backfiller, end, ending, should_stop, log)
     # Told to stop or not, what the terminal shows by now is captured before the poller ends. That it may still find
     # something of the epoch, or fail to read, does not make the epoch go on.
     repeat(poller, lambda: _finish(poller, past), _out_of_patience(should_stop))
-    return is_over and not should_stop()
+    return end.unread() if is_over and not should_stop() else None
 
 
 def _loop(
     poller: Poller,
     past: PastEpoch | None,
     backfiller: Backfiller,
+    end: EpochEnd,
     ending: Ending,
     should_stop: Callable[[], bool],
     log: ConnectionLog,
@@ -56,7 +61,7 @@ def _loop(
         saved = repeat(poller, lambda: step(poller, past, backfiller), should_stop)
         note(poller, log, age_ms=None if saved >= _BUSY_TICKS else poller.age_ms)
         facts.note(poller.source.facts())
-        if poller.is_epoch_read:
+        if end.is_reached():
             return True
         if ending.for_s is not None and clock.monotonic_s() - ending.started_s >= ending.for_s:
             return False
