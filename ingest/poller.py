@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from ingest import cursors, epochview, feedstate, inbox, leases, queries, reading
-from ingest.cursors import Position
+from ingest.cursors import Move, Position
 from ingest.feedstate import FeedState, Piece
 from ingest.gate import Gate
 from ingest.payloads import Payload
@@ -45,13 +45,16 @@ class Poller:
         publish: Callable[[int], object],
         options: Options,
         gate: Gate | None = None,
+        beside: Target | None = None,
     ) -> None:
+        """With ``beside`` the cursors are those of the poller of that target, and stay where they are."""
         self.source = source
         self.target = target
         self.lease = lease
         self.publish = publish
         self.options = options
         self.gate = gate or Gate()
+        self.beside = beside
         self.states: list[FeedState] = []
         self.captured = 0
         # Cursors and tails have to be read before the next action: nothing is loaded yet, or one was broken off.
@@ -80,8 +83,7 @@ class Poller:
         """
         positions = cursors.load(source_id=self.target.source_id)
         self.states = [self._state(symbol, positions) for symbol in self.source.symbols]
-        self.terminal = self._view()
-        self.settler.terminal = self.terminal
+        self.renew_view()
         own = [p.last_msc - self.target.offset_ms for p in positions.values() if p.epoch_id == self.target.epoch_id]
         self.seen_msc = max([self.seen_msc, *own])
         self.is_outdated = False
@@ -89,6 +91,10 @@ class Poller:
         self.settled_msc = 0
         covered = [s.position.last_msc for s in self.states if s.position is not None]
         self.settler.restart(covered_msc=max(covered, default=None))
+
+    def renew_view(self) -> None:
+        """Look at the terminal anew, after something of its clock's epochs was captured by another poller."""
+        self.terminal = self.settler.terminal = self._view()
 
     def _view(self) -> Readable:
         return epochview.of(
@@ -118,7 +124,8 @@ class Poller:
             feed_id=feed_id,
         ).get(feed_id)
         tail = Tail(
-            captured=captured.ticks if captured else tick_arrays.empty(),
+            # What a backfill captured before the feed's begin is not read here.
+            captured=captured.ticks[captured.ticks["time_msc"] >= begins_msc] if captured else tick_arrays.empty(),
             context=queries.context_of(feed_id=feed_id, batch_id=position.last_batch_id, size=CONTEXT_TICKS),
             complete_from_msc=start_msc,
         )
@@ -260,7 +267,7 @@ class Poller:
         batch_id = inbox.save(
             capture,
             lease=self.lease,
-            moves=[feedstate.move_of(piece, epoch_id=self.target.epoch_id) for piece in pieces if len(piece.ticks)],
+            moves=self._moves(pieces),
             now=self.read_at,
             publish_again_ms=self.options.publish_again_ms,
         )
@@ -268,16 +275,27 @@ class Poller:
         self.renewed_s = clock.monotonic_s()
         self._after_commit(batch_id, pieces, sent)
 
+    def _moves(self, pieces: list[Piece]) -> list[Move]:
+        filled = [piece for piece in pieces if len(piece.ticks)]
+        return [self._move(piece) for piece in filled if self.beside is None or piece.state.position is None]
+
+    def _move(self, piece: Piece) -> Move:
+        if self.beside is None:
+            return feedstate.move_of(piece, epoch_id=self.target.epoch_id)
+        # A feed without a cursor gets it where the poller beside begins, or that would capture these ticks again.
+        return Move(piece.state.feed_id, self.beside.epoch_id, self.beside.begins_msc(piece.state.symbol), 0, None)
+
     def _after_commit(self, batch_id: int, pieces: list[Piece], sent: dict[int, Ticks]) -> None:
         for piece in pieces:
             state = piece.state
             state.is_error_saved = state.error is not None
             if len(piece.ticks) == 0:
                 continue
-            version, epoch_id = 1, self.target.epoch_id
-            if state.position is not None:
-                version, epoch_id = state.position.version + 1, state.position.epoch_id
-            state.position = Position(epoch_id, *piece.cursor_after, version, batch_id)
+            if self.beside is None or state.position is None:
+                move = self._move(piece)
+                state.position = Position(
+                    move.epoch_id, move.last_msc, move.taken, version=(move.version or 0) + 1, last_batch_id=batch_id
+                )
             sent[state.feed_id] = tick_arrays.join([sent.get(state.feed_id, tick_arrays.empty()), piece.ticks])[
                 -CONTEXT_TICKS:
             ]

@@ -233,7 +233,8 @@ class Settler:
         """Compare one feed's slice with what was captured; None where there is nothing to tell."""
         start, end = self._bounds(state, start, end)
         known = captured[state.feed_id].ticks if state.feed_id in captured else tick_arrays.empty()
-        known = known[(known["time_msc"] >= start * 1000) & (known["time_msc"] < end * 1000)]
+        begin_msc = max(start * 1000, state.begins_msc)
+        known = known[(known["time_msc"] >= begin_msc) & (known["time_msc"] < end * 1000)]
         result = comparing.compare(known, shown)
         new, lost = shown[result.is_new], known[result.is_gone]
         gone = self._newly_gone(state, lost)

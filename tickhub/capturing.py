@@ -9,6 +9,7 @@ from django.conf import settings
 from ingest import leases
 from ingest.backfill import Backfiller
 from ingest.connections import ConnectionLog
+from ingest.poller import Poller
 from ingest.sources import spec as specs
 from ingest.sources.session import WrongAccount
 from tickhub import epochs, registering
@@ -80,7 +81,22 @@ def backfill_now(source_name: str) -> int:
         source, registered = registering.prepare(specs.parse(row.spec), origin_msc=None)
         poller = epochs.make_poller(Run(source, registered, held), epochs.first_place(registered))
         poller.load()
-        poller.utc_msc = source.begin_poll()
+        _await_history(poller)
         return Backfiller(poller).run()
     finally:
         leases.release(held)
+
+
+def _await_history(poller: Poller) -> None:
+    """Wait until two reads of a terminal that was just connected agree, as a poller does before it captures."""
+    while True:
+        poller.utc_msc = poller.source.begin_poll()
+        now_msc = poller.utc_msc + poller.target.offset_ms
+        poller.synchroniser.has_changed(poller.source.connections)
+        # Each is asked, so that all go on.
+        waiting = [s for s in poller.states if not poller.synchroniser.is_agreed(s, now_msc=now_msc)]
+        if not waiting:
+            return
+        # Renews the lease.
+        poller.save([], now_msc=now_msc)
+        clock.sleep(poller.options.interval_ms / 1000)

@@ -65,7 +65,8 @@ def _loop(
             return True
         if ending.for_s is not None and clock.monotonic_s() - ending.started_s >= ending.for_s:
             return False
-        if saved == 0 and ending.until_drained and poller.source.is_exhausted() and poller.sees_all:
+        is_drained = saved == 0 and ending.until_drained and poller.source.is_exhausted() and poller.sees_all
+        if is_drained and not backfiller.has_work():
             if is_doubted:
                 return False
             # Nobody polls after the end: that there is nothing new must not be a history that is being fetched.

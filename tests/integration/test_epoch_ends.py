@@ -136,6 +136,19 @@ def test_a_symbol_that_alone_cannot_be_read_at_the_switch_is_left_to_a_backfill_
     ]
 
 
+def test_what_a_symbol_left_unread_at_the_switch_is_captured_once_it_can_be_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    source, run = make_run("X", "Y", begins_msc=SPRING_MSC - 3 * HOUR_MS)
+    keep_time(source, monkeypatch)
+    failing = [at(minute * MINUTE_MS, "X", "Y", fails="Y") for minute in range(1, 20)]
+
+    play(source, run, [at(-35 * MINUTE_MS, "X", "Y", shows=slice(14)), *failing, *the_present(40, "X", "Y")])
+
+    assert captured(run, "Y") == captured(run, "X") == [*OLD_ROWS, *live(200 * MINUTE_MS + 39_001)]
+    assert Backfill.objects.get().state == "DONE"
+
+
 def test_a_history_that_never_agreed_at_the_switch_is_left_to_a_backfill_and_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
