@@ -35,6 +35,13 @@ def request(*, feed_id: int, from_msc: int, to_msc: int, reason: str) -> int:
     return (known or Backfill.objects.create(**period, reason=reason)).pk
 
 
+def request_once(*, feed_id: int, from_msc: int, to_msc: int, reason: str) -> None:
+    """Ask for a period unless that was done before; where it failed, it is asked for again."""
+    asked = Backfill.objects.filter(feed_id=feed_id, from_msc=from_msc, to_msc=to_msc)
+    if not asked.exclude(state=Backfill.State.FAILED).exists():
+        request(feed_id=feed_id, from_msc=from_msc, to_msc=to_msc, reason=reason)
+
+
 class Backfiller:
     """Fulfils the requests of one source beside its poller, a slice at a time."""
 

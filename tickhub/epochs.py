@@ -38,6 +38,7 @@ class Run:
 def capture(run: Run, ending: Ending, should_stop: Callable[[], bool], log: ConnectionLog) -> int:
     """Capture one epoch of the terminal's clock after another; return the ticks captured."""
     place, captured = first_place(run.registered), 0
+    _ask_for_earlier(run.registered, place)
     while True:
         poller = make_poller(run, place)
         try:
@@ -61,6 +62,18 @@ def first_place(registered: Registered) -> int:
     if known:
         return max(known)
     return registered.epochs.place_at(min(begins_msc for _, begins_msc in registered.feeds.values()))
+
+
+def _ask_for_earlier(registered: Registered, place: int) -> None:
+    """Ask for a backfill of what new feeds have before the epoch that capture stands in: it never goes back to one."""
+    starts_msc = registered.epochs.rows[place].starts_msc
+    known = cursors.load(source_id=registered.source_id)
+    for symbol, (feed_id, begins_msc) in registered.feeds.items():
+        if feed_id in known or begins_msc >= starts_msc:
+            continue
+        reason = "a new symbol that begins before the epoch of the clock that its source is captured in"
+        backfill.request_once(feed_id=feed_id, from_msc=begins_msc, to_msc=starts_msc, reason=reason)
+        logger.info("earlier history asked for", extra={"source": registered.name, "symbol": symbol})
 
 
 def _tell_unread(poller: Poller, unread: Sequence[Unread]) -> None:
