@@ -2,6 +2,9 @@
 
 What the source shows of the stretch is compared with what was captured, as a multiset per millisecond. Only what is
 missing is captured, as late ticks; nothing is overwritten: rows that the source no longer shows become an incident.
+
+A request is done only when all of it was read from a terminal that its broker had reached all the while. It stays open
+for as long as that takes.
 """
 
 import logging
@@ -10,8 +13,10 @@ from collections.abc import Iterator
 from django.db.models import F
 
 from ingest import detached, queries, reading
+from ingest.feedstate import FeedState
 from ingest.models import Backfill
 from ingest.poller import Poller
+from ingest.sources.terminal import Link
 from tickhub.core import clock
 from tickhub.reference import sources
 
@@ -19,11 +24,22 @@ logger = logging.getLogger(__name__)
 
 # How often a poller looks for requests.
 _LOOK_EVERY_S = 1.0
+# How long a request waits whose period could not be read.
+_AGAIN_S = 30.0
 
 
 def request(*, feed_id: int, from_msc: int, to_msc: int, reason: str) -> int:
-    """Ask for a period ``[from_msc, to_msc)`` in UTC; return the request's id."""
-    return Backfill.objects.create(feed_id=feed_id, from_msc=from_msc, to_msc=to_msc, reason=reason).pk
+    """Ask for a period ``[from_msc, to_msc)`` in UTC, once while the request is open; return the request's id."""
+    period = {"feed_id": feed_id, "from_msc": from_msc, "to_msc": to_msc}
+    known = Backfill.objects.filter(**period, state=Backfill.State.OPEN).order_by("pk").first()
+    return (known or Backfill.objects.create(**period, reason=reason)).pk
+
+
+def request_once(*, feed_id: int, from_msc: int, to_msc: int, reason: str) -> None:
+    """Ask for a period unless that was done before; where it failed, it is asked for again."""
+    asked = Backfill.objects.filter(feed_id=feed_id, from_msc=from_msc, to_msc=to_msc)
+    if not asked.exclude(state=Backfill.State.FAILED).exists():
+        request(feed_id=feed_id, from_msc=from_msc, to_msc=to_msc, reason=reason)
 
 
 class Backfiller:
@@ -34,54 +50,97 @@ class Backfiller:
         self._look_at_s = 0.0
         self._running: Iterator[int] | None = None
         self._request: Backfill | None = None
+        # The detached poller of the slice under way.
+        self._past: Poller | None = None
+        self._connections = 0
         self._gone = 0
+        # When requests that could not be read are begun again, by id.
+        self._again_s: dict[int, float] = {}
 
     def run(self) -> int:
-        """Fulfil every open request; return the ticks captured. Raises as :meth:`step`."""
+        """Fulfil every open request as far as it can be read now; return the ticks captured. Raises as :meth:`step`."""
         total = 0
-        self._look_at_s = 0.0
-        while True:
+        while self.has_work():
+            self._current.utc_msc = self._current.source.begin_poll()
+            # Renews the lease where no slice brings anything.
+            self._current.save([], now_msc=self._current.utc_msc + self._current.target.offset_ms)
+            self._look_at_s = 0.0
             total += self.step()
-            if self._running is None:
-                return total
+        return total
+
+    def has_work(self) -> bool:
+        """Return whether there is a request that can be gone on with now."""
+        return self._is_whole and (self._running is not None or self._next() is not None)
 
     def step(self) -> int:
-        """Go one step on with the oldest request, if there is one; return the ticks captured.
+        """Go one step on with the oldest request that can be read, if there is one; return the ticks captured.
 
         :raises django.db.DatabaseError: if the database failed; the request stays open and is begun anew
         """
-        if self._running is None and not self._begin():
+        if self._current.is_outdated:
+            self._current.load()
+        if self._running is not None and not self._is_shown:
+            # What was read since the newest poll may have been all that the terminal knew by itself.
+            self._running = None
+        if not self._is_whole or (self._running is None and not self._begin()):
             return 0
         try:
             found = next(self._running) if self._running else None
         except StopIteration:
-            self._end(failure="")
+            self._end(Backfill.State.DONE)
             return 0
-        except (reading.ReadFailed, queries.PayloadGone) as error:
-            self._end(failure=str(error))
+        except reading.ReadFailed as error:
+            self._put_off(error)
+            return 0
+        except queries.PayloadGone as error:
+            self._end(Backfill.State.FAILED, failure=str(error))
             return 0
         except BaseException:
             self._running = None
             raise
-        if found and self._request:
+        if found and self._request and self._past:
             Backfill.objects.filter(pk=self._request.pk).update(captured=F("captured") + found)
-            detached.take_over(self._current, found)
+            detached.take_over(self._past, self._current, found)
         return found or 0
+
+    @property
+    def _is_whole(self) -> bool:
+        """Return whether the terminal's broker is reached and its history agreed on, as of the newest poll."""
+        current = self._current
+        return current.source.health().link is Link.CONNECTED and not current.synchroniser.is_waiting
+
+    @property
+    def _is_shown(self) -> bool:
+        """Return whether the request under way could be read all the time up to the newest poll."""
+        state = self._state(self._request) if self._request else None
+        is_same = self._current.source.connections == self._connections
+        return self._is_whole and is_same and state is not None and state.error is None
+
+    def _state(self, asked: Backfill) -> FeedState | None:
+        return next((state for state in self._current.states if state.feed_id == asked.feed_id), None)
 
     def _begin(self) -> bool:
         if clock.monotonic_s() < self._look_at_s:
             return False
-        self._request = (
-            Backfill.objects.filter(feed__source_id=self._current.target.source_id, state=Backfill.State.OPEN)
-            .order_by("pk")
-            .first()
-        )
+        self._request = self._next()
         if self._request is None:
             self._look_at_s = clock.monotonic_s() + _LOOK_EVERY_S
             return False
         self._gone = 0
+        self._connections = self._current.source.connections
         self._running = self._steps(self._request)
         return True
+
+    def _next(self) -> Backfill | None:
+        """Return the oldest open request that can be read; one of a symbol that is not polled has failed."""
+        rows = Backfill.objects.filter(feed__source_id=self._current.target.source_id, state=Backfill.State.OPEN)
+        for asked in rows.order_by("pk"):
+            state = self._state(asked)
+            if state is None:
+                self._close(asked, Backfill.State.FAILED, failure="symbol is not captured by this source")
+            elif state.error is None and clock.monotonic_s() >= self._again_s.get(asked.pk, 0.0):
+                return asked
+        return None
 
     def _steps(self, asked: Backfill) -> Iterator[int]:
         target = self._current.target
@@ -89,22 +148,45 @@ class Backfiller:
             low, high = max(asked.from_msc, epoch.starts_msc), min(asked.to_msc, epoch.ends_msc)
             if low >= high:
                 continue
-            past = detached.poller(self._current, place)
-            detached.load(past, self._current)
-            states = [state for state in past.states if state.feed_id == asked.feed_id]
-            low_msc, high_msc = low + epoch.offset_ms, high + epoch.offset_ms
-            for state in states:
-                state.begins_msc = min(state.begins_msc, low_msc)
-                high_msc = min(high_msc, state.tail.complete_from_msc)
-            now_msc = past.utc_msc + epoch.offset_ms
-            yield from past.settler.cover(states, from_msc=low_msc, to_msc=high_msc, now_msc=now_msc)
-            self._gone += sum(len(told) for told in past.settler.told_gone.values())
-        sources.begin_earlier(feed_id=asked.feed_id, from_msc=asked.from_msc, to_msc=asked.to_msc)
+            # What a broker that has not switched shows in an hour left out is of the epoch before it.
+            skipped_ms = target.epochs.skipped_ms(place) if high == epoch.ends_msc else 0
+            yield from self._cover(asked, place, low + epoch.offset_ms, high + epoch.offset_ms + skipped_ms)
+        if sources.begin_earlier(feed_id=asked.feed_id, from_msc=asked.from_msc, to_msc=asked.to_msc):
+            target.begin_earlier(feed_id=asked.feed_id, begins_msc=asked.from_msc)
+            self._current.is_outdated = True
 
-    def _end(self, *, failure: str) -> None:
-        asked, self._running = self._request, None
-        if asked is None:
-            return
-        state = Backfill.State.FAILED if failure else Backfill.State.DONE
-        Backfill.objects.filter(pk=asked.pk).update(state=state, failure=failure, gone=self._gone, done_at=clock.now())
+    def _cover(self, asked: Backfill, place: int, low_msc: int, high_msc: int) -> Iterator[int]:
+        """Compare a period of one epoch, in its wall clock, a slice at a time between polls."""
+        past = self._past = detached.poller(self._current, place)
+        detached.load(past, self._current)
+        states = [state for state in past.states if state.feed_id == asked.feed_id]
+        for state in states:
+            state.begins_msc = min(state.begins_msc, low_msc)
+            high_msc = min(high_msc, state.tail.complete_from_msc)
+        now_msc = past.utc_msc + past.target.offset_ms
+        slices = past.settler.cover(states, from_msc=low_msc, to_msc=high_msc, now_msc=now_msc)
+        while True:
+            detached.refresh(past, self._current)
+            found = next(slices, None)
+            if found is None:
+                break
+            yield found
+        self._gone += sum(len(told) for told in past.settler.told_gone.values())
+
+    def _put_off(self, error: reading.ReadFailed) -> None:
+        """Leave a request open whose period could not be read, and say why."""
+        self._running = None
+        if self._request is not None:
+            self._again_s[self._request.pk] = clock.monotonic_s() + _AGAIN_S
+            Backfill.objects.filter(pk=self._request.pk).update(failure=str(error))
+            logger.warning("backfill put off", extra={"request": self._request.pk, "error": str(error)})
+
+    def _end(self, state: Backfill.State, *, failure: str = "") -> None:
+        self._running = None
+        if self._request is not None:
+            self._close(self._request, state, failure=failure)
+
+    def _close(self, asked: Backfill, state: Backfill.State, *, failure: str) -> None:
+        gone = self._gone if asked == self._request else 0
+        Backfill.objects.filter(pk=asked.pk).update(state=state, failure=failure, gone=gone, done_at=clock.now())
         logger.info("backfill ended", extra={"request": asked.pk, "state": state, "failure": failure})

@@ -1,12 +1,13 @@
-"""A poller's second self that captures the past: in any epoch of the clock, its cursors stay where they are."""
+"""A poller's second self that captures the past, in any epoch of the clock, beside the poller whose cursors these are.
+
+It moves no cursor, so neither has to wait for the other: what it saves lies behind them.
+"""
 
 from dataclasses import replace
 
-from ingest import cursors, queries
 from ingest.feedstate import FeedState
 from ingest.poller import Poller
-from ingest.tail import CONTEXT_TICKS, Tail
-from tickhub.core import clock
+from ingest.tail import Tail
 from tickhub.core import ticks as tick_arrays
 
 
@@ -19,35 +20,61 @@ def poller(current: Poller, place: int) -> Poller:
         lease=current.lease,
         publish=current.publish,
         options=current.options,
+        gate=current.gate,
+        beside=current.target,
     )
 
 
 def load(past: Poller, current: Poller) -> None:
-    """Make a detached poller ready for reading what lies behind the present: cursors and contexts as they are.
+    """Make a detached poller ready for reading what lies behind the present."""
+    past.states = [
+        FeedState(
+            state.feed_id,
+            state.symbol,
+            past.target.begins_msc(state.symbol),
+            state.position,
+            Tail(
+                captured=tick_arrays.empty(),
+                context=state.tail.context,
+                complete_from_msc=_end_msc(past, state),
+            ),
+        )
+        for state in current.states
+    ]
+    refresh(past, current)
+
+
+def refresh(past: Poller, current: Poller) -> None:
+    """Let a detached poller know what has become of the present since; comes before each of its steps.
 
     It may read up to the end of its epoch; in the current one up to where the tails begin.
     """
-    target = past.target
     past.utc_msc = current.utc_msc
     past.seen_msc = current.seen_msc
-    past.renewed_s = clock.monotonic_s()
-    positions = cursors.load(source_id=target.source_id)
-    ends_msc = target.epoch.ends_msc + target.offset_ms + target.epochs.skipped_ms(target.place)
-    tails = {state.feed_id: state.tail.complete_from_msc for state in current.states}
-    past.states = []
-    for symbol in past.source.symbols:
-        feed_id, _ = target.feeds[symbol]
-        position = positions.get(feed_id)
-        context = tick_arrays.empty()
-        if position is not None:
-            context = queries.context_of(feed_id=feed_id, batch_id=position.last_batch_id, size=CONTEXT_TICKS)
-        end_msc = tails.get(feed_id, ends_msc) if target.place == current.target.place else ends_msc
-        tail = Tail(captured=tick_arrays.empty(), context=context, complete_from_msc=end_msc)
-        past.states.append(FeedState(feed_id, symbol, target.begins_msc(symbol), position, tail))
+    past.renewed_s = current.renewed_s
+    # What was captured of a repeated hour's first pass since is no longer shown as of the second.
+    past.renew_view()
+    now = {state.feed_id: state for state in current.states}
+    for state in past.states:
+        present = now[state.feed_id]
+        state.position = present.position
+        state.tail.context = present.tail.context
+        state.tail.complete_from_msc = _end_msc(past, present)
 
 
-def take_over(current: Poller, found: int) -> None:
-    """Tell the current poller what was captured beside it: the versions of its cursors have moved."""
-    if found:
-        current.captured += found
-        current.is_outdated = True
+def _end_msc(past: Poller, present: FeedState) -> int:
+    target = past.target
+    if past.beside is not None and target.place == past.beside.place:
+        return present.tail.complete_from_msc
+    return target.epoch.ends_msc + target.offset_ms + target.epochs.skipped_ms(target.place)
+
+
+def take_over(past: Poller, current: Poller, found: int) -> None:
+    """Tell the current poller what was captured beside it."""
+    if not found:
+        return
+    current.captured += found
+    current.renew_view()
+    # Feeds that had no cursor have got theirs.
+    made = {state.feed_id for state in past.states if state.position is not None}
+    current.is_outdated |= any(state.position is None and state.feed_id in made for state in current.states)

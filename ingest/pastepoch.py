@@ -39,5 +39,5 @@ class PastEpoch:
         detached.load(past, self._current)
         past.settler.covered_msc = past.target.epoch.ends_msc + past.target.offset_ms
         found = past.settler.run(past.states, now_msc=past.utc_msc + past.target.offset_ms)
-        detached.take_over(self._current, found)
+        detached.take_over(past, self._current, found)
         return found

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from ingest import cursors, epochview, feedstate, inbox, leases, queries, reading
-from ingest.cursors import Position
+from ingest.cursors import Move, Position
 from ingest.feedstate import FeedState, Piece
 from ingest.gate import Gate
 from ingest.payloads import Payload
@@ -26,8 +26,6 @@ logger = logging.getLogger(__name__)
 
 TAIL_MS = 10_000
 SETTLE_MS = 1_000
-# How long an epoch that is over waits for symbols that cannot be read.
-_EPOCH_WAITS_S = 60.0
 _FOR_EVER = 1 << 62
 # A past that no pass could cover for longer is left to `reconcile`: its bytes may be gone before it is compared.
 _DOUBTED_MOST_MS = 2 * clock.DAY_MS
@@ -49,13 +47,16 @@ class Poller:
         publish: Callable[[int], object],
         options: Options,
         gate: Gate | None = None,
+        beside: Target | None = None,
     ) -> None:
+        """With ``beside`` the cursors are those of the poller of that target, and stay where they are."""
         self.source = source
         self.target = target
         self.lease = lease
         self.publish = publish
         self.options = options
         self.gate = gate or Gate()
+        self.beside = beside
         self.states: list[FeedState] = []
         self.captured = 0
         # Cursors and tails have to be read before the next action: nothing is loaded yet, or one was broken off.
@@ -64,8 +65,6 @@ class Poller:
         self.is_outdated = False
         # How many ticks the newest poll brought.
         self.saved_last = 0
-        # When the epoch was not over yet, of the monotonic clock.
-        self.over_s = clock.monotonic_s()
         self.now_msc = 0
         self.read_at = clock.now()
         # The newest poll's time minus its newest tick, of those that were new and not late; None where there was none.
@@ -86,8 +85,7 @@ class Poller:
         """
         positions = cursors.load(source_id=self.target.source_id)
         self.states = [self._state(symbol, positions) for symbol in self.source.symbols]
-        self.terminal = self._view()
-        self.settler.terminal = self.terminal
+        self.renew_view()
         own = [p.last_msc - self.target.offset_ms for p in positions.values() if p.epoch_id == self.target.epoch_id]
         self.seen_msc = max([self.seen_msc, *own])
         self.is_outdated = False
@@ -137,6 +135,10 @@ class Poller:
         if self.settler.proven_msc is not None:
             self._record_covered(self.settler.proven_msc)
 
+    def renew_view(self) -> None:
+        """Look at the terminal anew, after something of its clock's epochs was captured by another poller."""
+        self.terminal = self.settler.terminal = self._view()
+
     def _view(self) -> Readable:
         return epochview.of(
             self.source.terminal, self.target, now_msc=lambda: self.utc_msc, seen_msc=lambda: self.seen_msc
@@ -165,7 +167,8 @@ class Poller:
             feed_id=feed_id,
         ).get(feed_id)
         tail = Tail(
-            captured=captured.ticks if captured else tick_arrays.empty(),
+            # What a backfill captured before the feed's begin is not read here.
+            captured=captured.ticks[captured.ticks["time_msc"] >= begins_msc] if captured else tick_arrays.empty(),
             context=queries.context_of(feed_id=feed_id, batch_id=position.last_batch_id, size=CONTEXT_TICKS),
             complete_from_msc=start_msc,
         )
@@ -217,19 +220,8 @@ class Poller:
         metrics.POLL_SECONDS.labels(self.target.name).observe(clock.monotonic_s() - started_s)
         self.now_msc = now_msc
         if self.utc_msc < self.target.epoch.ends_msc:
-            self.seen_msc, self.over_s = self.utc_msc, clock.monotonic_s()
+            self.seen_msc = self.utc_msc
         return saved
-
-    @property
-    def is_epoch_read(self) -> bool:
-        """Return whether the newest poll came after the switch to the clock's next epoch and found all of this one.
-
-        After an outage the old epoch may hold many pages, and a symbol may not be readable at once: nobody reads what
-        is left behind. One that cannot be read for a minute does not hold the others up; its rest is for a backfill.
-        """
-        if self.utc_msc < self.target.epoch.ends_msc or self.saved_last:
-            return False
-        return self.sees_all or clock.monotonic_s() - self.over_s > _EPOCH_WAITS_S
 
     def _read(self, state: FeedState, *, is_settling: bool) -> Reading | None:
         """Read one symbol from the cursor's second, when settling from the tail's; None where the read failed."""
@@ -319,7 +311,7 @@ class Poller:
         batch_id = inbox.save(
             capture,
             lease=self.lease,
-            moves=[feedstate.move_of(piece, epoch_id=self.target.epoch_id) for piece in pieces if len(piece.ticks)],
+            moves=self._moves(pieces),
             now=self.read_at,
             publish_again_ms=self.options.publish_again_ms,
         )
@@ -327,16 +319,27 @@ class Poller:
         self.renewed_s = clock.monotonic_s()
         self._after_commit(batch_id, pieces, sent)
 
+    def _moves(self, pieces: list[Piece]) -> list[Move]:
+        filled = [piece for piece in pieces if len(piece.ticks)]
+        return [self._move(piece) for piece in filled if self.beside is None or piece.state.position is None]
+
+    def _move(self, piece: Piece) -> Move:
+        if self.beside is None:
+            return feedstate.move_of(piece, epoch_id=self.target.epoch_id)
+        # A feed without a cursor gets it where the poller beside begins, or that would capture these ticks again.
+        return Move(piece.state.feed_id, self.beside.epoch_id, self.beside.begins_msc(piece.state.symbol), 0, None)
+
     def _after_commit(self, batch_id: int, pieces: list[Piece], sent: dict[int, Ticks]) -> None:
         for piece in pieces:
             state = piece.state
             state.is_error_saved = state.error is not None
             if len(piece.ticks) == 0:
                 continue
-            version, epoch_id = 1, self.target.epoch_id
-            if state.position is not None:
-                version, epoch_id = state.position.version + 1, state.position.epoch_id
-            state.position = Position(epoch_id, *piece.cursor_after, version, batch_id)
+            if self.beside is None or state.position is None:
+                move = self._move(piece)
+                state.position = Position(
+                    move.epoch_id, move.last_msc, move.taken, version=(move.version or 0) + 1, last_batch_id=batch_id
+                )
             sent[state.feed_id] = tick_arrays.join([sent.get(state.feed_id, tick_arrays.empty()), piece.ticks])[
                 -CONTEXT_TICKS:
             ]

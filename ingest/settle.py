@@ -68,6 +68,8 @@ class Settler:
         self._running: Iterator[int] | None = None
         self._begun_msc = 0
         self._found = 0
+        # The newest pass has read everything and found nothing new.
+        self.is_clean = False
         # From here the history is passed over once more, at a time of the monotonic clock.
         self._doubted_msc: int | None = None
         self._again_s = 0.0
@@ -81,7 +83,7 @@ class Settler:
 
     def restart(self, *, covered_msc: int | None) -> None:
         """Forget the pass under way; the next one covers the time since the newest tick captured."""
-        self._running = None
+        self._running, self.is_clean = None, False
         if covered_msc is not None:
             self.covered_msc = covered_msc if self.covered_msc is None else min(self.covered_msc, covered_msc)
             self.due_s = clock.monotonic_s()
@@ -145,7 +147,7 @@ class Settler:
 
     def _begin(self, states: Sequence[FeedState], now_msc: int, slice_s: int) -> None:
         self.due_s = clock.monotonic_s() + PERIOD_S
-        self._begun_msc, self._found = now_msc, 0
+        self._begun_msc, self._found, self.is_clean = now_msc, 0, False
         self._running = self._pass(states, now_msc, slice_s)
 
     def _advance(self) -> int:
@@ -163,7 +165,7 @@ class Settler:
         if found is None:
             self._running = None
             if self._found == 0:
-                self.covered_msc = self._sure(self._begun_msc)
+                self.covered_msc, self.is_clean = self._sure(self._begun_msc), True
                 self.record(self._proven(self.covered_msc))
             return 0
         self._found += found
@@ -267,7 +269,8 @@ class Settler:
         """Compare one feed's slice with what was captured; None where there is nothing to tell."""
         start, end = self._bounds(state, start, end)
         known = captured[state.feed_id].ticks if state.feed_id in captured else tick_arrays.empty()
-        known = known[(known["time_msc"] >= start * 1000) & (known["time_msc"] < end * 1000)]
+        begin_msc = max(start * 1000, state.begins_msc)
+        known = known[(known["time_msc"] >= begin_msc) & (known["time_msc"] < end * 1000)]
         result = comparing.compare(known, shown)
         new, lost = shown[result.is_new], known[result.is_gone]
         gone = self._newly_gone(state, lost)

@@ -49,6 +49,9 @@ class Synchroniser:
         self._looked_s = clock.monotonic_s()
         self._running: dict[str, Iterator[None]] = {}
         self._agreed: set[str] = set()
+        self._from_msc: int | None = None
+        # Symbols that are captured as they are shown, because no two reads agreed in time.
+        self.unagreed: set[str] = set()
 
     def has_changed(self, connections: int) -> bool:
         """Return whether the terminal was connected anew since the last call; then nothing is agreed any more."""
@@ -60,10 +63,12 @@ class Synchroniser:
         self.doubt()
         return True
 
-    def doubt(self) -> None:
-        """Take no history for whole any more until two reads agree again."""
+    def doubt(self, *, from_msc: int | None = None) -> None:
+        """Take no history for whole any more until two reads agree again, from a time on or the tail."""
+        self._from_msc = from_msc
         self._running.clear()
         self._agreed.clear()
+        self.unagreed.clear()
 
     @property
     def is_waiting(self) -> bool:
@@ -103,8 +108,11 @@ class Synchroniser:
             self._looked_s = clock.monotonic_s()
 
     def _agree(self, known: Known, end: int) -> Iterator[None]:
-        """Read from the first second known to ``end`` until two reads agree; yields whenever a poll may go on."""
+        """Read from the first second known, or doubted, to ``end`` until two reads agree; yields whenever a poll may
+        go on."""
         symbol, start, begun_s = known.symbol, known.first_second, clock.monotonic_s()
+        if self._from_msc is not None:
+            start = min(start, self._from_msc // 1000)
         captured = known.captured_before(end)
         before: Digest | None = None
         while clock.monotonic_s() - begun_s < MOST_S:
@@ -120,6 +128,7 @@ class Synchroniser:
             before = seen
             while clock.monotonic_s() - read_s < PAUSE_S:
                 yield
+        self.unagreed.add(symbol)
         logger.warning("history not synchronised, captured as it is shown", extra={"symbol": symbol})
 
     def _shows_latest(self, symbol: str, start: int) -> bool:

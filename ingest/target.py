@@ -20,8 +20,9 @@ class Options:
 class Target:
     """The source as the database knows it, during one epoch of its clock.
 
-    ``feeds`` holds its feeds' ids and begins (UTC) by symbol, ``place`` the epoch's place among ``epochs``. ``unsure``
-    is the stretch of wall clock of a repeated hour whose first pass was not captured, if there is one.
+    ``feeds`` holds its feeds' ids and begins (UTC) by symbol, the same dictionary for all epochs, ``place`` the epoch's
+    place among ``epochs``. ``unsure`` is the stretch of wall clock of a repeated hour whose first pass was not
+    captured, if there is one.
     """
 
     source_id: int
@@ -49,6 +50,12 @@ class Target:
     def begins_msc(self, symbol: str) -> int:
         """Return where capture of a feed begins in this epoch, in the terminal's clock."""
         return max(self.feeds[symbol][1], self.epoch.starts_msc) + self.offset_ms
+
+    def begin_earlier(self, *, feed_id: int, begins_msc: int) -> None:
+        """Move a feed's begin back, in the targets of all epochs: what lies behind it has been captured."""
+        for symbol, known in self.feeds.items():
+            if known[0] == feed_id:
+                self.feeds[symbol] = (feed_id, begins_msc)
 
     @property
     def skipped(self) -> tuple[int, int] | None:

@@ -3,7 +3,7 @@
 from ingest import inbox
 from quality import incidents
 from tickhub import capturing, pipeline
-from tickhub.capturing import Ending
+from tickhub.polling import Ending
 
 
 def capture(spec: str, *, for_s: float | None = None) -> int:

@@ -15,7 +15,7 @@ from ingest.bridge.session import Means
 from ingest.gate import Gate
 from ingest.target import Options
 from ingest.wire import limits
-from tickhub import capturing, disk, publishing
+from tickhub import disk, publishing, repeating
 from tickhub.stops import DiskGate
 
 _SETTLE_S = 8.0
@@ -41,7 +41,7 @@ def make() -> Bridge:
                 publish_again_ms=settings.PUBLISH_AGAIN_MS,
             ),
             gate=_gate,
-            repeat=capturing.repeat,
+            repeat=repeating.repeat,
         ),
         lease_ttl_ms=settings.LEASE_TTL_MS,
     )

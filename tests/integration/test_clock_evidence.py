@@ -13,8 +13,8 @@ from quality.models import Incident
 from tests.builders import NOON_MSC, make_ticks
 from tests.capturing import make_rig
 from tickhub import capturing, clockwatch
-from tickhub.capturing import Ending
 from tickhub.core import clock
+from tickhub.polling import Ending
 
 pytestmark = pytest.mark.usefixtures("database")
 

@@ -16,11 +16,11 @@ from storage import reader
 from tests import running
 from tests.oracle import compare_export
 from tickhub import capturing, exporting, reconcile
-from tickhub.capturing import Ending
 from tickhub.core import clock
 from tickhub.core.flags import Flag
 from tickhub.core.ticks import TICK_DTYPE, Int64s, Ticks
 from tickhub.management.periods import EVER
+from tickhub.polling import Ending
 from tickhub.reconcile import Scope
 from tickhub.reference import queries as reference
 from tickhub.reference.models import ClockEpoch, Source
@@ -180,6 +180,23 @@ def test_a_restart_after_the_switch_goes_on_in_the_second_pass(tmp_path: Path) -
     running.capture(f"{spec}&speed=max")
 
     assert_complete(tmp_path, None)
+
+
+def test_a_symbol_added_later_is_captured_from_its_begin_in_an_epoch_that_has_passed(tmp_path: Path) -> None:
+    utc = times(SPRING_MSC, every_ms=30_001, hours=1.5)
+    ticks = ticks_at(utc, SPRING_MSC, 2, 3)
+    np.savez(tmp_path / "BTCUSD.npz", ticks=ticks)
+    spec = f"replay:{tmp_path}?name=broker&clock=NY%2B7&speed=max"
+    running.capture(spec)
+    np.savez(tmp_path / "ETHUSD.npz", ticks=ticks)
+
+    added = running.capture(spec)
+    again = running.capture(spec)
+
+    assert (added, again) == (len(ticks), 0)
+    running.drain()
+    report = reconcile.reconcile(Scope(is_deep=True))
+    assert (report.captured, report.lost, report.stored_twice, report.differences) == (2 * len(ticks), 0, 0, [])
 
 
 def test_a_broker_that_does_not_switch_has_its_impossible_hour_held(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from quality.models import Incident
 from storage import latest
 from tests.builders import make_ticks
 from tests.capturing import make_rig
-from tickhub import capturing, disk, overflow, pipeline, publishing, stops, tasks
+from tickhub import disk, overflow, pipeline, publishing, repeating, stops, tasks
 from tickhub.api import health
 from tickhub.core import metrics
 from tickhub.disk import DiskFull, Guard
@@ -87,10 +87,10 @@ def test_a_poller_stops_when_postgresql_has_no_room_and_goes_on_by_itself(settin
 
     with refusing("INSERT", "ingest_batch"):
         for _ in range(2):
-            capturing.repeat(rig.poller, rig.poller.poll, lambda: True)
+            repeating.repeat(rig.poller, rig.poller.poll, lambda: True)
             seen.append(stops.stopped(["hand"]).get("hand"))
     fence = Lease.objects.get().fence
-    saved = capturing.repeat(rig.poller, rig.poller.poll, lambda: False)
+    saved = repeating.repeat(rig.poller, rig.poller.poll, lambda: False)
 
     assert seen == ["could not extend file: No space left on device"] * 2
     assert (saved, Batch.objects.count(), Lease.objects.get().fence) == (2, 1, fence)
@@ -109,7 +109,7 @@ def test_a_stopped_poller_keeps_its_lease_and_health_says_so(tmp_path: Path) -> 
     rig = make_rig("EURUSD", gate=gate, ttl_ms=1_000)
     before = Lease.objects.get().expires_at
 
-    capturing.repeat(rig.poller, rig.poller.poll, lambda: True)
+    repeating.repeat(rig.poller, rig.poller.poll, lambda: True)
     report = health.report()
 
     assert Lease.objects.get().expires_at > before

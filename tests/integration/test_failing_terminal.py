@@ -14,9 +14,9 @@ from quality.models import Finding, Incident
 from tests import running
 from tests.builders import make_ticks
 from tickhub import capturing, watching
-from tickhub.capturing import Ending
 from tickhub.core import clock
 from tickhub.core.ticks import Ticks
+from tickhub.polling import Ending
 from tickhub.reference.models import Source
 
 pytestmark = pytest.mark.usefixtures("database")

@@ -16,7 +16,7 @@ from quality.models import Incident
 from tests import running
 from tests.builders import NOON_MSC, make_ticks
 from tests.capturing import make_rig
-from tickhub import capturing, watching
+from tickhub import registering, watching
 from tickhub.core import clock
 from tickhub.core.errors import UsageError
 from tickhub.core.symbols import SymbolFacts
@@ -110,7 +110,7 @@ def prepare(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch, more: str 
     (folder / "password").write_text("investor")
     (folder / "sources.toml").write_text(SOURCES.format(name=name, login=LOGIN, folder=folder, more=more))
     monkeypatch.setenv("TICKHUB_SOURCES_FILE", str(folder / "sources.toml"))
-    capturing.prepare(specs.parse(f"mt5:{name}"), origin_msc=None)
+    registering.prepare(specs.parse(f"mt5:{name}"), origin_msc=None)
     return Source.objects.get(name=f"mt5:{name}")
 
 

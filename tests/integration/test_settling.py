@@ -10,7 +10,7 @@ from ingest.target import Options
 from tests.builders import NOON_MSC, make_ticks
 from tests.capturing import Rig, make_rig
 from tests.integration.test_capture import captured
-from tickhub import capturing
+from tickhub import repeating
 from tickhub.core import ticks as tick_arrays
 from tickhub.core.errors import TransientError
 from tickhub.core.ticks import Ticks
@@ -124,8 +124,8 @@ def test_a_poll_broken_off_between_two_batches_is_not_gone_on_from(monkeypatch: 
         return save(*args, **options)  # type: ignore[arg-type]  # handed through
 
     monkeypatch.setattr(inbox, "save", failing_save)
-    capturing.repeat(rig.poller, rig.poller.poll, lambda: True)
-    capturing.repeat(rig.poller, rig.poller.poll, lambda: True)
+    repeating.repeat(rig.poller, rig.poller.poll, lambda: True)
+    repeating.repeat(rig.poller, rig.poller.poll, lambda: True)
 
     assert_captured(rig, many)
     assert sum(Batch.objects.values_list("tick_count", flat=True)) == 70_000

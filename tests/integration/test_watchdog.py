@@ -15,8 +15,8 @@ from tests.capturing import make_rig
 from tests.integration.embedded.conftest import wait_for
 from tests.running import capture
 from tickhub import capturing
-from tickhub.capturing import Ending
 from tickhub.core import clock
+from tickhub.polling import Ending
 from tickhub.reference.models import Source
 from tickhub.supervisor import plan
 from tickhub.supervisor.children import Child

@@ -99,9 +99,13 @@ def record_unsure(*, epoch_id: int, from_msc: int, to_msc: int) -> None:
     ClockEpoch.objects.filter(pk=epoch_id, unsure_from_msc=None).update(unsure_from_msc=from_msc, unsure_to_msc=to_msc)
 
 
-def begin_earlier(*, feed_id: int, from_msc: int, to_msc: int) -> None:
-    """Move a feed's begin back to ``from_msc`` where ``[from_msc, to_msc)`` reaches it: that period is captured now."""
-    Feed.objects.filter(pk=feed_id, begins_msc__gt=from_msc, begins_msc__lte=to_msc).update(begins_msc=from_msc)
+def begin_earlier(*, feed_id: int, from_msc: int, to_msc: int) -> bool:
+    """Move a feed's begin back to ``from_msc`` where ``[from_msc, to_msc)`` reaches it: that period is captured now.
+
+    Return whether it was moved.
+    """
+    rows = Feed.objects.filter(pk=feed_id, begins_msc__gt=from_msc, begins_msc__lte=to_msc)
+    return bool(rows.update(begins_msc=from_msc))
 
 
 def describe_agent(*, source: Source, server_name: str, is_replay: bool, priority: int | None) -> None:

@@ -22,7 +22,8 @@ class Command(TickhubCommand):
         "Read a period of a feed's history again from its source and capture only what is missing, as late ticks. "
         "Nothing is overwritten: captured ticks that the source no longer shows become an incident with both sides. "
         "A period before the feed began moves its begin back. A running poller of the source does the work; where "
-        "there is none, this command does. Exit code 1 if it failed."
+        "there is none, this command does. What cannot be read now stays open for the source's next poller. "
+        "Exit code 1 unless it is done."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -40,6 +41,7 @@ class Command(TickhubCommand):
             raise UsageError("backfill: --from and --to are both needed")
         from_msc, to_msc = periods.period(options)
         request_id = backfill.request(feed_id=feed.pk, from_msc=from_msc, to_msc=to_msc, reason=options["reason"])
+        wait_s = options["wait"]
         try:
             if feed.source.scheme == AgentSpec.scheme:
                 self.stderr.write(
@@ -47,9 +49,10 @@ class Command(TickhubCommand):
                 )
             else:
                 capturing.backfill_now(feed.source.name)
+                wait_s = 0.0
         except LeaseHeld:
             self.stderr.write(f"{feed.source.name} is being polled; its poller fulfils request {request_id}")
-        asked = self._wait(request_id, options["wait"])
+        asked = self._wait(request_id, wait_s)
         self.stdout.write(
             f"{feed} {clock.iso(from_msc)} to {clock.iso(to_msc)}: {asked.state}, captured {asked.captured:,}, "
             f"no longer shown {asked.gone:,}" + (f": {asked.failure}" if asked.failure else "")

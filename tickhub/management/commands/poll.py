@@ -9,10 +9,10 @@ from django.core.management.base import CommandParser
 from ingest import heartbeat
 from ingest.leases import LeaseLost
 from tickhub import capturing
-from tickhub.capturing import Ending
 from tickhub.checks import durability_faults
 from tickhub.core.errors import PermanentError, UsageError
 from tickhub.management.base import TickhubCommand
+from tickhub.polling import Ending
 from tickhub.supervisor import guard, plan
 
 # Beside 0 and 2: what a supervisor must tell apart.

@@ -1,0 +1,127 @@
+"""Captures one epoch of a source's clock after another."""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from django.conf import settings
+
+from ingest import backfill, cursors, leases
+from ingest.connections import ConnectionLog
+from ingest.epochend import Unread
+from ingest.epochview import AHEAD_MS
+from ingest.poller import Poller
+from ingest.sources.session import WrongAccount
+from ingest.sources.terminal import OpenSource
+from ingest.target import Options
+from quality import incidents
+from tickhub import disk, polling, publishing
+from tickhub.core import clock
+from tickhub.polling import Ending
+from tickhub.reference import sources
+from tickhub.registering import Registered
+from tickhub.stops import DiskGate
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What one run of capture works with; without ``publish`` batches go to the broker."""
+
+    source: OpenSource
+    registered: Registered
+    lease: leases.Held
+    publish: Callable[[int], object] | None = None
+
+
+def capture(run: Run, ending: Ending, should_stop: Callable[[], bool], log: ConnectionLog) -> int:
+    """Capture one epoch of the terminal's clock after another; return the ticks captured."""
+    place, captured = first_place(run.registered), 0
+    _ask_for_earlier(run.registered, place)
+    while True:
+        poller = make_poller(run, place)
+        try:
+            unread = polling.capture_epoch(poller, ending, should_stop, log)
+        except WrongAccount:
+            polling.note(poller, log)
+            raise
+        captured += poller.captured
+        if unread is None:
+            return captured
+        if unread:
+            _tell_unread(poller, unread)
+        _record_unsure(poller)
+        place += 1
+
+
+def first_place(registered: Registered) -> int:
+    """Return the place of the epoch that capture stands in: the newest of any cursor, else that of the first begin."""
+    ids = {position.epoch_id for position in cursors.load(source_id=registered.source_id).values()}
+    known = [place for place, row in enumerate(registered.epochs.rows) if row.epoch_id in ids]
+    if known:
+        return max(known)
+    return registered.epochs.place_at(min(begins_msc for _, begins_msc in registered.feeds.values()))
+
+
+def _ask_for_earlier(registered: Registered, place: int) -> None:
+    """Ask for a backfill of what new feeds have before the epoch that capture stands in: it never goes back to one."""
+    starts_msc = registered.epochs.rows[place].starts_msc
+    known = cursors.load(source_id=registered.source_id)
+    for symbol, (feed_id, begins_msc) in registered.feeds.items():
+        if feed_id in known or begins_msc >= starts_msc:
+            continue
+        reason = "a new symbol that begins before the epoch of the clock that its source is captured in"
+        backfill.request_once(feed_id=feed_id, from_msc=begins_msc, to_msc=starts_msc, reason=reason)
+        logger.info("earlier history asked for", extra={"source": registered.name, "symbol": symbol})
+
+
+def _tell_unread(poller: Poller, unread: Sequence[Unread]) -> None:
+    """Ask for a backfill of what of an epoch could not be read, and raise an incident that a person sees."""
+    ended = clock.iso(poller.target.epoch.ends_msc)
+    told = []
+    for left in unread:
+        number = backfill.request(
+            feed_id=left.feed_id,
+            from_msc=left.from_msc,
+            to_msc=left.to_msc,
+            reason=f"not read before the clock's switch at {ended}",
+        )
+        told.append({"symbol": left.symbol, "from_msc": left.from_msc, "why": left.reason, "backfill": number})
+    logger.warning("an epoch of the clock is left unread", extra={"source": poller.target.name, "feeds": told})
+    evidence = {"epoch_ended": ended, "feeds": told}
+    incidents.raise_condition(cause="EPOCH_UNREAD", source_id=poller.target.source_id, evidence=evidence)
+
+
+def _record_unsure(poller: Poller) -> None:
+    """Record which part of an hour that the clock repeats was not read in its first pass."""
+    target = poller.target
+    zone = target.epochs.repeated(target.place + 1)
+    if zone is None:
+        return
+    following = target.epochs.rows[target.place + 1]
+    from_msc = max(poller.seen_msc + target.offset_ms + 1, zone[0])
+    to_msc = min(poller.utc_msc + following.offset_ms + AHEAD_MS, zone[1])
+    if from_msc < to_msc:
+        logger.warning(
+            "an hour that the clock repeats was not captured in its first pass",
+            extra={"source": target.name, "from_msc": from_msc, "to_msc": to_msc},
+        )
+        sources.record_unsure(epoch_id=following.epoch_id, from_msc=from_msc, to_msc=to_msc)
+
+
+def make_poller(run: Run, place: int) -> Poller:
+    """Return the poller of the epoch at a place."""
+    target = run.registered.target(place)
+    return Poller(
+        source=run.source,
+        target=target,
+        lease=run.lease,
+        publish=run.publish or publishing.Publisher().publish,
+        options=Options(
+            interval_ms=settings.POLL_INTERVAL_MS,
+            page_ticks=settings.PAGE_TICKS,
+            publish_again_ms=settings.PUBLISH_AGAIN_MS,
+        ),
+        gate=DiskGate(source_id=target.source_id, name=target.name, guard=disk.guard()),
+    )
