@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ingest import queries
+from ingest import cursors, queries
 from ingest.sources import spec as specs
 from ingest.sources.spec import AgentSpec, ProviderSpec, SimSpec
 from tickhub.core import clock, zones
 from tickhub.core.clock import DAY_MS, HOUR_MS
 from tickhub.core.errors import UsageError
-from tickhub.core.zones import ClockRule
+from tickhub.core.zones import ClockRule, EpochUnknown
 from tickhub.correcting import days
 from tickhub.correcting.batches import LedgerDiffers
 from tickhub.correcting.days import Figures, NoTimeForTick
@@ -122,6 +122,7 @@ def prepare(request: Request, source: Source, *, progress: Callable[[str], objec
         made=outline.made,
         days=[],
     )
+    _refuse_lost_cursors(correction)
     counts = _counts(correction)
     figures = Figures()
     feed_ids = [feed.pk for feed in reference.feeds(source=source.name)]
@@ -137,6 +138,17 @@ def prepare(request: Request, source: Source, *, progress: Callable[[str], objec
     # A tick that moves must not meet one that has yet to move.
     correction.days = sorted(counts, reverse=figures.shift_max_ms > 0)
     return correction, figures
+
+
+def _refuse_lost_cursors(correction: ClockCorrection) -> None:
+    """Refuse a source with a cursor that the end could not place."""
+    before = corrections.epochs_before(correction)
+    for feed_id, position in cursors.load(source_id=correction.source_id).items():
+        try:
+            before.of(position.epoch_id)
+        except EpochUnknown as error:
+            msg = f"source {correction.source.name}: the cursor of feed {feed_id} stands nowhere: {error}"
+            raise UsageError(msg) from error
 
 
 def _counts(correction: ClockCorrection) -> dict[int, int]:
