@@ -29,8 +29,6 @@ from tickhub.core.ticks import Ticks
 _LEASE_LOST, _CURSOR_MOVED, NOT_WAITING = "TH001", "TH002", "TH003"
 _SAVE = (Path(__file__).parent / "sql" / "save_batch.sql").read_text()
 
-_RESTATED_AT_ONCE = 5_000
-
 _CLAIM = (
     "SELECT b.source_id, b.poll_msc, (extract(epoch FROM b.captured_at) * 1000)::int8, b.captured_on,"
     " b.parts::text, p.ticks, p.marks, p.context"
@@ -227,24 +225,25 @@ def restate(batches: Sequence[Restated]) -> None:
 
     :raises BatchUnavailable: if one of them is not stored
     """
-    for start in range(0, len(batches), _RESTATED_AT_ONCE):
-        some = batches[start : start + _RESTATED_AT_ONCE]
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "UPDATE ingest_batch b SET first_msc = n.first_msc, last_msc = n.last_msc, parts = n.parts::jsonb,"
-                " outcome = n.outcome::jsonb FROM unnest(%s::int8[], %s::int8[], %s::int8[], %s::text[], %s::text[])"
-                " AS n (id, first_msc, last_msc, parts, outcome) WHERE b.id = n.id AND b.status = 'STORED'",
-                [
-                    [batch.batch_id for batch in some],
-                    [batch.first_msc for batch in some],
-                    [batch.last_msc for batch in some],
-                    [json.dumps([part.as_json() for part in batch.parts]) for batch in some],
-                    [json.dumps(batch.outcome) for batch in some],
-                ],
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE ingest_batch b SET first_msc = n.first_msc, last_msc = n.last_msc, parts = n.parts::jsonb,"
+            " outcome = n.outcome::jsonb FROM unnest(%s::int8[], %s::int8[], %s::int8[], %s::text[], %s::text[])"
+            " AS n (id, first_msc, last_msc, parts, outcome) WHERE b.id = n.id AND b.status = 'STORED'",
+            [
+                [batch.batch_id for batch in batches],
+                [batch.first_msc for batch in batches],
+                [batch.last_msc for batch in batches],
+                [json.dumps([part.as_json() for part in batch.parts]) for batch in batches],
+                [json.dumps(batch.outcome) for batch in batches],
+            ],
+        )
+        if cursor.rowcount != len(batches):
+            msg = (
+                f"batches {batches[0].batch_id} to {batches[-1].batch_id}: {cursor.rowcount} of {len(batches)} "
+                f"are stored"
             )
-            if cursor.rowcount != len(some):
-                msg = f"batches {some[0].batch_id} to {some[-1].batch_id}: {cursor.rowcount} of {len(some)} are stored"
-                raise BatchUnavailable(msg)
+            raise BatchUnavailable(msg)
 
 
 def mark_failed(*, batch_id: int, failure: str) -> int | None:

@@ -109,6 +109,12 @@ class Record:
     outcome: list[dict[str, Any]]  # Any: JSON
 
 
+def polls(*, batch_ids: list[int]) -> list[int]:
+    """Return the UTC times of the polls that brought stored batches, by id."""
+    rows = BatchRow.objects.filter(pk__in=batch_ids, status=BatchRow.Status.STORED).order_by("pk")
+    return list(rows.values_list("poll_msc", flat=True))
+
+
 def records(*, batch_ids: list[int]) -> list[Record]:
     """Return the records of stored batches, by id."""
     with connection.cursor() as cursor:

@@ -1,10 +1,10 @@
 """One day of a correction: read and placed anew first, then written in one transaction."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 
 import numpy as np
-from django.db import connection, transaction
+from django.db import transaction
 
 from ingest import inbox, queries
 from ingest.inbox import Restated
@@ -23,6 +23,8 @@ from tickhub.reference import corrections
 from tickhub.reference.models import ClockCorrection
 
 _TOLD_CONFLICTS = 20
+# A batch's row is a few kilobytes in memory, and a day may hold over a million batches.
+BATCHES_AT_ONCE = 5_000
 
 
 class NoTimeForTick(PermanentError):
@@ -65,7 +67,7 @@ class Day:
     feed_ids: list[int]
     rows: CapturedRows
     recast: Recast
-    batches: list[Restated]
+    batch_ids: Int64s
 
     @property
     def figures(self) -> Figures:
@@ -77,7 +79,7 @@ class Day:
             held=int(np.count_nonzero(self.rows.is_held & ~self.recast.is_released)),
             released=int(np.count_nonzero(self.recast.is_released)),
             ambiguous=int(np.count_nonzero(self.recast.is_unsure)),
-            batches=len(self.batches),
+            batches=len(self.batch_ids),
             shift_min_ms=int(shift.min(initial=0)),
             shift_max_ms=int(shift.max(initial=0)),
         )
@@ -86,7 +88,7 @@ class Day:
 def read(correction: ClockCorrection, day: int, feed_ids: list[int]) -> Day:
     """Read a day (since 1970, by the old reckoning) and place its ticks anew; nothing is written.
 
-    :raises tickhub.correcting.batches.LedgerDiffers: if the tables do not hold what the batches declare
+    :raises tickhub.correcting.batches.LedgerDiffers: if the tables hold ticks of no stored batch
     :raises NoTimeForTick: if the new clock has no time for a stored tick
     """
     low, high = day * DAY_MS, (day + 1) * DAY_MS
@@ -94,22 +96,38 @@ def read(correction: ClockCorrection, day: int, feed_ids: list[int]) -> Day:
         low = max(low, correction.from_msc)
     if correction.to_msc is not None:
         high = min(high, correction.to_msc)
-    with transaction.atomic(durable=True), connection.cursor() as cursor:
-        cursor.execute("SET LOCAL statement_timeout = 0")
-        rows = day_rows.read(feed_ids=feed_ids, from_msc=low, to_msc=high, epochs=corrections.epochs_before(correction))
-        batch_ids = np.unique(rows.batch_id).tolist()
-        records = queries.records(batch_ids=batch_ids)
-    if len(records) != len(batch_ids):
-        msg = f"day {np.datetime64(day, 'D')}: ticks of {len(batch_ids) - len(records)} batches that are not stored"
+    # Each read is a transaction of its own: nobody else writes to a source under correction.
+    rows = day_rows.read(feed_ids=feed_ids, from_msc=low, to_msc=high, epochs=corrections.epochs_before(correction))
+    batch_ids = np.unique(rows.batch_id)
+    polls = [queries.polls(batch_ids=ids) for ids in _pieces(batch_ids)]
+    found = sum(len(piece) for piece in polls)
+    if found != len(batch_ids):
+        msg = f"day {np.datetime64(day, 'D')}: ticks of {len(batch_ids) - found} batches that are not stored"
         raise LedgerDiffers(msg)
-    places = np.searchsorted(np.array(batch_ids, dtype=np.int64), rows.batch_id)
-    polled_msc: Int64s = np.array([record.poll_msc for record in records], dtype=np.int64)[places]
+    polled_msc: Int64s = np.array([msc for piece in polls for msc in piece], dtype=np.int64)
     recast = day_rows.recast(
-        rows, corrections.epochs_made(correction), polled_msc=polled_msc, is_playback=correction.source.is_replay
+        rows,
+        corrections.epochs_made(correction),
+        polled_msc=polled_msc[np.searchsorted(batch_ids, rows.batch_id)],
+        is_playback=correction.source.is_replay,
     )
     _refuse_timeless(correction, rows, recast)
-    restating = Restating(rows, recast, from_msc=low, to_msc=high, made=set(correction.made))
-    return Day(day, low, high, feed_ids, rows, recast, list(restating.restate(records)))
+    return Day(day, low, high, feed_ids, rows, recast, batch_ids)
+
+
+def _pieces(batch_ids: Int64s) -> Iterator[list[int]]:
+    for start in range(0, len(batch_ids), BATCHES_AT_ONCE):
+        yield batch_ids[start : start + BATCHES_AT_ONCE].tolist()
+
+
+def restated(correction: ClockCorrection, day: Day) -> Iterator[list[Restated]]:
+    """Yield what the day's batches are to say, some thousands at once.
+
+    :raises tickhub.correcting.batches.LedgerDiffers: if the tables do not hold what they declare
+    """
+    restating = Restating(day.rows, day.recast, from_msc=day.from_msc, to_msc=day.to_msc, made=set(correction.made))
+    for ids in _pieces(day.batch_ids):
+        yield list(restating.restate(queries.records(batch_ids=ids)))
 
 
 def _refuse_timeless(correction: ClockCorrection, rows: CapturedRows, recast: Recast) -> None:
@@ -129,6 +147,7 @@ def write(correction: ClockCorrection, day: Day, *, total: Figures, still_ours: 
 
     ``still_ours`` is called last: it raises where the lease is lost.
 
+    :raises tickhub.correcting.batches.LedgerDiffers: if the tables do not hold what the batches declare
     :raises tickhub.reference.corrections.CorrectionMoved: if another process has done it
     :raises django.db.DatabaseError: if the database failed; nothing of the day is done
     """
@@ -144,10 +163,7 @@ def write(correction: ClockCorrection, day: Day, *, total: Figures, still_ours: 
     days = np.unique(keyed.ticks["time_msc"] // DAY_MS).tolist()
     if days:
         partitions.ensure(days, earliest_day=days[0], latest_day=days[-1])
-    with transaction.atomic(durable=True), connection.cursor() as cursor:
-        # Long work between statements is no client that has gone deaf.
-        cursor.execute("SET LOCAL statement_timeout = 0")
-        cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+    with transaction.atomic(durable=True):
         moved = rekeying.replace(
             feed_ids=day.feed_ids,
             from_msc=day.from_msc,
@@ -164,7 +180,8 @@ def write(correction: ClockCorrection, day: Day, *, total: Figures, still_ours: 
             quality=np.where(recast.is_released, rows.quality, recast.quality)[held],
             is_released=recast.is_released[held],
         )
-        inbox.restate(day.batches)
+        for some in restated(correction, day):
+            inbox.restate(some)
         _tell_ambiguous(correction, rows, recast)
         done = day.figures
         done.conflicts = len(moved)

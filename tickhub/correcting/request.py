@@ -164,17 +164,19 @@ def _counts(correction: ClockCorrection) -> dict[int, int]:
 
 def _tried(correction: ClockCorrection, day: int, count: int, feed_ids: list[int]) -> Figures:
     try:
-        figures = days.read(correction, day, feed_ids).figures
+        read = days.read(correction, day, feed_ids)
+        for _ in days.restated(correction, read):
+            pass
     except LedgerDiffers as error:
         msg = f"source {correction.source.name}: {error}; run `manage.py reconcile --deep` first, nothing was changed"
         raise UsageError(msg) from error
     except NoTimeForTick as error:
         msg = f"source {correction.source.name}: {error}; nothing was changed"
         raise UsageError(msg) from error
-    if figures.ticks != count:
+    if len(read.rows) != count:
         msg = (
             f"source {correction.source.name}: on {clock.iso(day * DAY_MS)[:10]} its batches declare {count} ticks, "
-            f"the tables hold {figures.ticks}; run `manage.py reconcile --deep` first, nothing was changed"
+            f"the tables hold {len(read.rows)}; run `manage.py reconcile --deep` first, nothing was changed"
         )
         raise UsageError(msg)
-    return figures
+    return read.figures
