@@ -33,6 +33,10 @@ class Batch(models.Model):
     parts = models.JSONField(help_text="One entry for each feed: cursors, counts and digests by UTC hour.")
     outcome = models.JSONField(null=True, help_text="What became of the ticks, by feed and UTC hour.")
     publish_count = models.SmallIntegerField(default=0)
+    attempt_count = models.SmallIntegerField(db_default=0, help_text="Attempts without an outcome, once doubted.")
+    attempted_publication = models.SmallIntegerField(
+        db_default=0, help_text="The publication tried last, once doubted."
+    )
     next_publish_at = models.DateTimeField()
     stored_at = models.DateTimeField(null=True)
     failure = models.TextField(blank=True, default="")
