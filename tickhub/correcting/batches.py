@@ -74,7 +74,7 @@ class Restating:
         self._made = made
         self._old, self._new = _Mixed(rows.ticks), _Mixed(recast.ticks)
         self._was_held = rows.is_held
-        self._is_held = self._was_held & ~recast.is_released
+        self._is_held = (self._was_held & ~recast.is_released) | recast.is_timeless
         counted = ~int(INFORMATIONAL)
         self._flags = ((recast.quality & counted) != 0).astype(np.int64) - ((rows.quality & counted) != 0)
 

@@ -13,7 +13,6 @@ from quality.findings import Observation
 from storage import partitions, rekeying
 from storage.packing import Rows
 from tickhub.core.clock import DAY_MS
-from tickhub.core.errors import PermanentError
 from tickhub.core.flags import Flag
 from tickhub.core.ticks import Int64s
 from tickhub.correcting import rows as day_rows
@@ -27,15 +26,12 @@ _TOLD_CONFLICTS = 20
 BATCHES_AT_ONCE = 5_000
 
 
-class NoTimeForTick(PermanentError):
-    """A stored tick lies in an hour that the new clock leaves out: that clock is not the broker's."""
-
-
 @dataclass(slots=True)
 class Figures:
     """What was done, in ticks; shifts are new time minus old.
 
-    ``held`` stay in quarantine, ``released`` left it, ``ambiguous`` are of an hour shown twice and of either pass,
+    ``held`` stay in quarantine, ``released`` left it, ``timeless`` went there, as the new clock leaves their hour out,
+    ``ambiguous`` are of an hour shown twice and of either pass,
     ``conflicts`` got another seq, as their key was taken.
     """
 
@@ -43,6 +39,7 @@ class Figures:
     moved: int = 0
     held: int = 0
     released: int = 0
+    timeless: int = 0
     ambiguous: int = 0
     conflicts: int = 0
     batches: int = 0
@@ -78,18 +75,23 @@ class Day:
             moved=int(np.count_nonzero(shift)),
             held=int(np.count_nonzero(self.rows.is_held & ~self.recast.is_released)),
             released=int(np.count_nonzero(self.recast.is_released)),
+            timeless=int(np.count_nonzero(self.recast.is_timeless)),
             ambiguous=int(np.count_nonzero(self.recast.is_unsure)),
             batches=len(self.batch_ids),
             shift_min_ms=int(shift.min(initial=0)),
             shift_max_ms=int(shift.max(initial=0)),
         )
 
+    @property
+    def new_days(self) -> set[int]:
+        """Return the days on which its ticks stand afterwards."""
+        return set(np.unique(self.recast.ticks["time_msc"] // DAY_MS).tolist())
+
 
 def read(correction: ClockCorrection, day: int, feed_ids: list[int]) -> Day:
     """Read a day (since 1970, by the old reckoning) and place its ticks anew; nothing is written.
 
     :raises tickhub.correcting.batches.LedgerDiffers: if the tables hold ticks of no stored batch
-    :raises NoTimeForTick: if the new clock has no time for a stored tick
     """
     low, high = day * DAY_MS, (day + 1) * DAY_MS
     if correction.from_msc is not None:
@@ -111,7 +113,6 @@ def read(correction: ClockCorrection, day: int, feed_ids: list[int]) -> Day:
         polled_msc=polled_msc[np.searchsorted(batch_ids, rows.batch_id)],
         is_playback=correction.source.is_replay,
     )
-    _refuse_timeless(correction, rows, recast)
     return Day(day, low, high, feed_ids, rows, recast, batch_ids)
 
 
@@ -130,18 +131,6 @@ def restated(correction: ClockCorrection, day: Day) -> Iterator[list[Restated]]:
         yield list(restating.restate(queries.records(batch_ids=ids)))
 
 
-def _refuse_timeless(correction: ClockCorrection, rows: CapturedRows, recast: Recast) -> None:
-    lost = np.flatnonzero(recast.is_nowhere & ~rows.is_held)
-    if len(lost):
-        wall = np.datetime64(int(rows.wall_msc[lost[0]]), "ms")
-        msg = (
-            f"the clock {correction.clock} leaves out an hour in which {len(lost)} stored ticks stand, the first at "
-            f"{wall} of the terminal: it is not the broker's clock there, or the period does not begin and end where "
-            f"it changed"
-        )
-        raise NoTimeForTick(msg)
-
-
 def write(correction: ClockCorrection, day: Day, *, total: Figures, still_ours: Callable[[], None]) -> Figures:
     """Write a day and the progress of its correction in one transaction; return the new total.
 
@@ -152,7 +141,7 @@ def write(correction: ClockCorrection, day: Day, *, total: Figures, still_ours: 
     :raises django.db.DatabaseError: if the database failed; nothing of the day is done
     """
     rows, recast = day.rows, day.recast
-    is_stored = ~rows.is_held | recast.is_released
+    is_stored = (~rows.is_held & ~recast.is_timeless) | recast.is_released
     keyed = Rows(
         feed_id=rows.feed_id[is_stored].astype(np.int16),
         seq=rows.seq[is_stored].astype(np.int16),
@@ -180,9 +169,11 @@ def write(correction: ClockCorrection, day: Day, *, total: Figures, still_ours: 
             quality=np.where(recast.is_released, rows.quality, recast.quality)[held],
             is_released=recast.is_released[held],
         )
+        _hold_timeless(rows, recast)
         for some in restated(correction, day):
             inbox.restate(some)
-        _tell_ambiguous(correction, rows, recast)
+        for flag in (Flag.AMBIGUOUS_TIME, Flag.NO_SUCH_TIME):
+            _tell(flag, correction, rows, recast)
         done = day.figures
         done.conflicts = len(moved)
         total = total.add(done)
@@ -196,18 +187,26 @@ def write(correction: ClockCorrection, day: Day, *, total: Figures, still_ours: 
     return total
 
 
-def _tell_ambiguous(correction: ClockCorrection, rows: CapturedRows, recast: Recast) -> None:
-    """Append a finding for each feed with ticks whose pass can no longer be told, as capture does."""
-    is_new = recast.is_unsure & ((rows.quality & int(Flag.AMBIGUOUS_TIME)) == 0)
+def _hold_timeless(rows: CapturedRows, recast: Recast) -> None:
+    which = recast.is_timeless
+    quarantine.hold_stored(
+        ticks=recast.ticks[which],
+        seq=rows.seq[which],
+        quality=recast.quality[which],
+        batch_id=rows.batch_id[which],
+        feed_id=rows.feed_id[which],
+        offset_ms=recast.offset_ms[which],
+    )
+
+
+def _tell(flag: Flag, correction: ClockCorrection, rows: CapturedRows, recast: Recast) -> None:
+    """Append a finding for each feed with ticks that have a flag of the clock now and had it not, as capture does."""
+    is_new = (recast.quality & ~rows.quality & int(flag)) != 0
     for feed_id in np.unique(rows.feed_id[is_new]).tolist():
         own = np.flatnonzero(is_new & (rows.feed_id == feed_id))
         first = {"time_msc": int(recast.ticks["time_msc"][own[0]]), "seq": int(rows.seq[own[0]])}
         findings.append(
-            [
-                Observation(
-                    Flag.AMBIGUOUS_TIME.name or "", feed_id, len(own), {"first": first, "correction": correction.pk}
-                )
-            ],
+            [Observation(flag.name or "", feed_id, len(own), {"first": first, "correction": correction.pk})],
             source_id=correction.source_id,
             batch_id=int(rows.batch_id[own[0]]),
         )

@@ -10,9 +10,10 @@ from tickhub.core import clock, zones
 from tickhub.core.clock import DAY_MS, HOUR_MS
 from tickhub.core.errors import UsageError
 from tickhub.core.zones import ClockRule, EpochUnknown
-from tickhub.correcting import days
+from tickhub.correcting import days, ordering
 from tickhub.correcting.batches import LedgerDiffers
-from tickhub.correcting.days import Figures, NoTimeForTick
+from tickhub.correcting.days import Day, Figures
+from tickhub.correcting.ordering import DaysMeet
 from tickhub.reference import corrections
 from tickhub.reference import queries as reference
 from tickhub.reference.models import ClockCorrection, Source
@@ -125,18 +126,17 @@ def prepare(request: Request, source: Source, *, progress: Callable[[str], objec
     _refuse_lost_cursors(correction)
     counts = _counts(correction)
     figures = Figures()
+    targets: dict[int, set[int]] = {}
     feed_ids = [feed.pk for feed in reference.feeds(source=source.name)]
     for number, (day, count) in enumerate(sorted(counts.items())):
         progress(f"trying day {number + 1} of {len(counts)}")
-        figures = figures.add(_tried(correction, day, count, feed_ids))
-    if figures.shift_min_ms < 0 < figures.shift_max_ms:
-        msg = (
-            f"source {source.name}: {rule.text} would move some ticks earlier and others later; correct the stretches "
-            f"one by one with --from and --to"
-        )
-        raise UsageError(msg)
-    # A tick that moves must not meet one that has yet to move.
-    correction.days = sorted(counts, reverse=figures.shift_max_ms > 0)
+        tried = _tried(correction, day, count, feed_ids)
+        figures, targets[day] = figures.add(tried.figures), tried.new_days
+    try:
+        correction.days = ordering.in_order(targets)
+    except DaysMeet as error:
+        msg = f"source {source.name}: {error}; correct the stretches one by one with --from and --to"
+        raise UsageError(msg) from error
     return correction, figures
 
 
@@ -162,7 +162,7 @@ def _counts(correction: ClockCorrection) -> dict[int, int]:
     return found
 
 
-def _tried(correction: ClockCorrection, day: int, count: int, feed_ids: list[int]) -> Figures:
+def _tried(correction: ClockCorrection, day: int, count: int, feed_ids: list[int]) -> Day:
     try:
         read = days.read(correction, day, feed_ids)
         for _ in days.restated(correction, read):
@@ -170,13 +170,10 @@ def _tried(correction: ClockCorrection, day: int, count: int, feed_ids: list[int
     except LedgerDiffers as error:
         msg = f"source {correction.source.name}: {error}; run `manage.py reconcile --deep` first, nothing was changed"
         raise UsageError(msg) from error
-    except NoTimeForTick as error:
-        msg = f"source {correction.source.name}: {error}; nothing was changed"
-        raise UsageError(msg) from error
     if len(read.rows) != count:
         msg = (
             f"source {correction.source.name}: on {clock.iso(day * DAY_MS)[:10]} its batches declare {count} ticks, "
             f"the tables hold {len(read.rows)}; run `manage.py reconcile --deep` first, nothing was changed"
         )
         raise UsageError(msg)
-    return read.figures
+    return read
