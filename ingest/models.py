@@ -51,6 +51,7 @@ class Batch(models.Model):
                 name="batch_waiting_by_publish",
             ),
             models.Index(fields=["id"], condition=models.Q(status="WAITING"), name="batch_waiting_by_id"),
+            models.Index(fields=["source", "last_msc"], name="batch_by_source_and_time"),
             GistIndex(SPAN, condition=models.Q(first_msc__isnull=False), name="batch_by_span"),
         ]
         constraints = [

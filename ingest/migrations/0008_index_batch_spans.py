@@ -1,5 +1,5 @@
-"""An index on the time that a batch's ticks span, which both ends of a period bound. It takes the place of the one on
-their latest tick: a read of old history passed over all that was captured since."""
+"""An index on the time that a batch's ticks span, which both ends of a period bound. By the index on their latest tick
+alone, a read of old history passed over all that was captured since."""
 
 from django.contrib.postgres.indexes import GistIndex
 from django.db import migrations, models
@@ -14,13 +14,6 @@ _CREATE = [
     "DROP INDEX CONCURRENTLY IF EXISTS batch_by_span",
     "CREATE INDEX CONCURRENTLY batch_by_span ON ingest_batch USING gist"
     f" (int8range(LEAST(first_msc, {1 << 62}), LEAST(last_msc, {1 << 62}), '[]')) WHERE first_msc IS NOT NULL",
-    "DROP INDEX CONCURRENTLY IF EXISTS batch_by_source_and_time",
-    "RESET statement_timeout",
-]
-_UNDO = [
-    "SET statement_timeout = 0",
-    "CREATE INDEX CONCURRENTLY IF NOT EXISTS batch_by_source_and_time ON ingest_batch (source_id, last_msc)",
-    "DROP INDEX CONCURRENTLY IF EXISTS batch_by_span",
     "RESET statement_timeout",
 ]
 
@@ -30,13 +23,12 @@ class Migration(migrations.Migration):
     dependencies = [("ingest", "0007_tick_ages")]
     operations = [
         migrations.SeparateDatabaseAndState(
-            database_operations=[migrations.RunSQL(_CREATE, _UNDO)],
+            database_operations=[migrations.RunSQL(_CREATE, "DROP INDEX CONCURRENTLY IF EXISTS batch_by_span")],
             state_operations=[
                 migrations.AddIndex(
                     "batch",
                     GistIndex(_SPAN, condition=models.Q(first_msc__isnull=False), name="batch_by_span"),
                 ),
-                migrations.RemoveIndex("batch", "batch_by_source_and_time"),
             ],
         )
     ]
