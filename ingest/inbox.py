@@ -29,15 +29,30 @@ from tickhub.core.ticks import Ticks
 _LEASE_LOST, _CURSOR_MOVED, NOT_WAITING = "TH001", "TH002", "TH003"
 _SAVE = (Path(__file__).parent / "sql" / "save_batch.sql").read_text()
 
-_RESTATED_AT_ONCE = 5_000
-
 _CLAIM = (
     "SELECT b.source_id, b.poll_msc, (extract(epoch FROM b.captured_at) * 1000)::int8, b.captured_on,"
-    " b.parts::text, p.ticks, p.marks, p.context"
+    " b.publish_count >= %s AND b.attempted_publication < b.publish_count, b.attempt_count, b.parts::text, p.ticks,"
+    " p.marks, p.context"
     " FROM ingest_batch b"
     " LEFT JOIN batch_payload p ON p.batch_id = b.id AND p.captured_on = b.captured_on"
     " WHERE b.id = %s AND b.status = 'WAITING' FOR UPDATE OF b SKIP LOCKED"
 )
+
+
+# A batch published so often without an outcome may be what ends its workers: from then on it is counted before it is
+# tried, once for each publication, and so many tries are enough. Those that wait as no worker runs are not tried.
+DOUBTED_PUBLICATIONS = 5
+ATTEMPTS_MAX = 5
+# Many years of publications, within the column's range.
+_PUBLICATIONS_MOST = 30_000
+
+
+class AttemptUncounted(TickhubError):
+    """The batch is doubted: the attempt is counted first, in a transaction of its own."""
+
+
+class AttemptsExhausted(PermanentError):
+    """The batch was tried too often without an outcome."""
 
 
 class BatchUnavailable(TickhubError):
@@ -130,6 +145,8 @@ def claim(*, batch_id: int) -> Batch:
     """Lock a waiting batch in the caller's transaction and read it.
 
     :raises BatchUnavailable: if it is done already or another worker holds it
+    :raises AttemptUncounted: if :func:`count_attempt` has to come first
+    :raises AttemptsExhausted: if it was tried too often without an outcome
     :raises BatchCorrupt: if its bytes are gone or do not match their digests
     """
     return claimed(ask(batch_id=batch_id), batch_id=batch_id)
@@ -138,7 +155,7 @@ def claim(*, batch_id: int) -> Batch:
 def ask(*, batch_id: int) -> Cursor[TupleRow]:
     """Ask for a waiting batch in the caller's transaction; the answer is read by :func:`claimed`."""
     with payloads.binary_cursor() as cursor:
-        return cursor.execute(_CLAIM, [batch_id])
+        return cursor.execute(_CLAIM, [DOUBTED_PUBLICATIONS, batch_id])
 
 
 def claimed(cursor: Cursor[TupleRow], *, batch_id: int) -> Batch:
@@ -147,7 +164,10 @@ def claimed(cursor: Cursor[TupleRow], *, batch_id: int) -> Batch:
     if row is None:
         msg = f"batch {batch_id}: done already or held by another worker"
         raise BatchUnavailable(msg)
-    source_id, poll_msc, captured_msc, captured_on, parts, *payload = row
+    source_id, poll_msc, captured_msc, captured_on, is_uncounted, attempt_count, parts, *payload = row
+    if is_uncounted:
+        _refuse_more(batch_id, attempt_count)
+        raise AttemptUncounted
     if payload[0] is None:
         msg = f"batch {batch_id}: its bytes of {captured_on} are gone"
         raise BatchCorrupt(msg, batch_id=batch_id)
@@ -155,6 +175,29 @@ def claimed(cursor: Cursor[TupleRow], *, batch_id: int) -> Batch:
     batch = _build(head, core_batch.parts_from_json(parts), Payload(*payload))
     _verify(batch)
     return batch
+
+
+def _refuse_more(batch_id: int, attempt_count: int) -> None:
+    if attempt_count >= ATTEMPTS_MAX:
+        msg = (
+            f"batch {batch_id}: tried after {attempt_count} publications without an outcome: its workers were killed, "
+            f"or it always ran out of time; their logs say which"
+        )
+        raise AttemptsExhausted(msg)
+
+
+def count_attempt(*, batch_id: int) -> None:
+    """Count an attempt at a doubted batch, so that it is known if it ends its worker; a transaction of its own.
+
+    Nothing is counted where another worker holds the batch, or has counted for this publication.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE ingest_batch b SET attempt_count = b.attempt_count + 1, attempted_publication = b.publish_count"
+            " FROM (SELECT id FROM ingest_batch WHERE id = %s AND status = 'WAITING'"
+            " AND attempted_publication < publish_count FOR UPDATE SKIP LOCKED) mine WHERE b.id = mine.id",
+            [batch_id],
+        )
 
 
 def _build(head: tuple[int, int, int, int], parts: tuple[Part, ...], payload: Payload) -> Batch:
@@ -227,24 +270,25 @@ def restate(batches: Sequence[Restated]) -> None:
 
     :raises BatchUnavailable: if one of them is not stored
     """
-    for start in range(0, len(batches), _RESTATED_AT_ONCE):
-        some = batches[start : start + _RESTATED_AT_ONCE]
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "UPDATE ingest_batch b SET first_msc = n.first_msc, last_msc = n.last_msc, parts = n.parts::jsonb,"
-                " outcome = n.outcome::jsonb FROM unnest(%s::int8[], %s::int8[], %s::int8[], %s::text[], %s::text[])"
-                " AS n (id, first_msc, last_msc, parts, outcome) WHERE b.id = n.id AND b.status = 'STORED'",
-                [
-                    [batch.batch_id for batch in some],
-                    [batch.first_msc for batch in some],
-                    [batch.last_msc for batch in some],
-                    [json.dumps([part.as_json() for part in batch.parts]) for batch in some],
-                    [json.dumps(batch.outcome) for batch in some],
-                ],
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE ingest_batch b SET first_msc = n.first_msc, last_msc = n.last_msc, parts = n.parts::jsonb,"
+            " outcome = n.outcome::jsonb FROM unnest(%s::int8[], %s::int8[], %s::int8[], %s::text[], %s::text[])"
+            " AS n (id, first_msc, last_msc, parts, outcome) WHERE b.id = n.id AND b.status = 'STORED'",
+            [
+                [batch.batch_id for batch in batches],
+                [batch.first_msc for batch in batches],
+                [batch.last_msc for batch in batches],
+                [json.dumps([part.as_json() for part in batch.parts]) for batch in batches],
+                [json.dumps(batch.outcome) for batch in batches],
+            ],
+        )
+        if cursor.rowcount != len(batches):
+            msg = (
+                f"batches {batches[0].batch_id} to {batches[-1].batch_id}: {cursor.rowcount} of {len(batches)} "
+                f"are stored"
             )
-            if cursor.rowcount != len(some):
-                msg = f"batches {some[0].batch_id} to {some[-1].batch_id}: {cursor.rowcount} of {len(some)} are stored"
-                raise BatchUnavailable(msg)
+            raise BatchUnavailable(msg)
 
 
 def mark_failed(*, batch_id: int, failure: str) -> int | None:
@@ -273,6 +317,8 @@ def release_failed(*, batch_ids: Sequence[int] | None) -> list[int]:
             status=BatchRow.Status.WAITING,
             failure="",
             publish_count=0,
+            attempt_count=0,
+            attempted_publication=0,
             next_publish_at=clock.now(),
         )
     return ids
@@ -285,11 +331,11 @@ def take_due(*, limit: int, publish_again_ms: int, most_ms: int) -> list[int]:
     """
     with transaction.atomic(durable=True), connection.cursor() as cursor:
         cursor.execute(
-            "UPDATE ingest_batch b SET publish_count = least(b.publish_count + 1, 1000), next_publish_at ="
+            "UPDATE ingest_batch b SET publish_count = least(b.publish_count + 1, %s), next_publish_at ="
             " clock_timestamp() + least(%s * 2 ^ least(b.publish_count, 20), %s) * interval '1 ms'"
             " FROM (SELECT id FROM ingest_batch WHERE status = 'WAITING' AND next_publish_at <= clock_timestamp()"
             " ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED) due WHERE b.id = due.id RETURNING b.id",
-            [publish_again_ms, most_ms, limit],
+            [_PUBLICATIONS_MOST, publish_again_ms, most_ms, limit],
         )
         return sorted(row[0] for row in cursor.fetchall())
 

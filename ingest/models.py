@@ -1,9 +1,17 @@
 """The inbox, the cursors and the leases. A batch's bytes stand in ``batch_payload``, made by migration."""
 
+from django.contrib.postgres.indexes import GistIndex
 from django.db import models
-from django.db.models.functions import Now
+from django.db.models.functions import Least, Now
 
 from tickhub.reference.models import Feed, Source
+
+# The time that a batch's ticks span. A period is asked for where both of its ends bound the search, as otherwise a read
+# of old history passes over all that was captured since. The bound keeps a nonsensical time from refusing the batch.
+LATEST_SPAN_MSC = 1 << 62
+SPAN = models.Func(
+    Least("first_msc", LATEST_SPAN_MSC), Least("last_msc", LATEST_SPAN_MSC), models.Value("[]"), function="int8range"
+)
 
 
 class Batch(models.Model):
@@ -25,6 +33,10 @@ class Batch(models.Model):
     parts = models.JSONField(help_text="One entry for each feed: cursors, counts and digests by UTC hour.")
     outcome = models.JSONField(null=True, help_text="What became of the ticks, by feed and UTC hour.")
     publish_count = models.SmallIntegerField(default=0)
+    attempt_count = models.SmallIntegerField(db_default=0, help_text="Attempts without an outcome, once doubted.")
+    attempted_publication = models.SmallIntegerField(
+        db_default=0, help_text="The publication tried last, once doubted."
+    )
     next_publish_at = models.DateTimeField()
     stored_at = models.DateTimeField(null=True)
     failure = models.TextField(blank=True, default="")
@@ -40,6 +52,7 @@ class Batch(models.Model):
             ),
             models.Index(fields=["id"], condition=models.Q(status="WAITING"), name="batch_waiting_by_id"),
             models.Index(fields=["source", "last_msc"], name="batch_by_source_and_time"),
+            GistIndex(SPAN, condition=models.Q(first_msc__isnull=False), name="batch_by_span"),
         ]
         constraints = [
             models.CheckConstraint(

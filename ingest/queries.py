@@ -11,8 +11,8 @@ from django.db import connection
 from django.db.models import Min
 
 from ingest import payloads
+from ingest.models import LATEST_SPAN_MSC, Cursor
 from ingest.models import Batch as BatchRow
-from ingest.models import Cursor
 from tickhub.core import batch as core_batch
 from tickhub.core import ticks as tick_arrays
 from tickhub.core.batch import Part
@@ -21,6 +21,12 @@ from tickhub.core.digest import Digest
 from tickhub.core.errors import PermanentError
 from tickhub.core.ticks import TICK_SIZE_BYTES, Ticks
 from tickhub.reference import queries as reference
+
+# Whether a batch has ticks within a period, as the index on the spans of batches answers it.
+_TOUCHES = (
+    f"b.first_msc IS NOT NULL AND int8range(LEAST(b.first_msc, {LATEST_SPAN_MSC}),"
+    f" LEAST(b.last_msc, {LATEST_SPAN_MSC}), '[]') && int8range(%s, %s)"
+)
 
 
 class PayloadGone(PermanentError):
@@ -109,6 +115,12 @@ class Record:
     outcome: list[dict[str, Any]]  # Any: JSON
 
 
+def polls(*, batch_ids: list[int]) -> list[int]:
+    """Return the UTC times of the polls that brought stored batches, by id."""
+    rows = BatchRow.objects.filter(pk__in=batch_ids, status=BatchRow.Status.STORED).order_by("pk")
+    return list(rows.values_list("poll_msc", flat=True))
+
+
 def records(*, batch_ids: list[int]) -> list[Record]:
     """Return the records of stored batches, by id."""
     with connection.cursor() as cursor:
@@ -170,9 +182,9 @@ def captured_hours(*, source_id: int, feed_id: int, from_msc: int, to_msc: int) 
             "SELECT hour.key::int8, sum((hour.value->>0)::int8), sum(('x' || (hour.value->>1))::bit(64)::int8),"
             " sum(('x' || (hour.value->>2))::bit(64)::int8)"
             " FROM ingest_batch b, jsonb_array_elements(b.parts) AS part, jsonb_each(part->'hours') AS hour"
-            " WHERE b.source_id = %s AND b.last_msc >= %s AND b.first_msc < %s AND (part->>'feed')::int = %s"
+            f" WHERE b.source_id = %s AND {_TOUCHES} AND (part->>'feed')::int = %s"
             " GROUP BY 1",
-            [source_id, from_msc, to_msc, feed_id],
+            [source_id, from_msc, max(from_msc, to_msc), feed_id],
         )
         rows = cursor.fetchall()
     return {
@@ -190,10 +202,10 @@ def _payloads_between(
         cursor.execute(
             "SELECT b.parts::text, p.ticks, p.marks, b.id FROM ingest_batch b"
             " LEFT JOIN batch_payload p ON p.batch_id = b.id AND p.captured_on = b.captured_on"
-            " WHERE b.source_id = %s AND b.last_msc >= %s AND b.first_msc < %s"
+            f" WHERE b.source_id = %s AND {_TOUCHES}"
             " AND (%s::text IS NULL OR b.status = %s::text)"
             " ORDER BY b.id",
-            [source_id, from_msc, to_msc, status, status],
+            [source_id, from_msc, max(from_msc, to_msc), status, status],
         )
         for parts, ticks, marks, batch_id in cursor:
             if ticks is None:

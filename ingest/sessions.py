@@ -1,6 +1,13 @@
-"""Ends database sessions whose client has gone deaf, so that the batches they hold come free."""
+"""How long database sessions may take: those whose client has gone deaf are ended, so that the batches they hold come
+free; those of long work are told apart from them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from django.db import connection
+
+# Between two statements of long work lie seconds; a client that is stopped still gives its locks back.
+_LONG_IDLE_MS = 600_000
 
 _END = """
 SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
@@ -20,3 +27,21 @@ def end_deaf(*, statement_ms: int, idle_ms: int) -> int:
     with connection.cursor() as cursor:
         cursor.execute(_END, [statement_ms, idle_ms])
         return int(cursor.fetchone()[0])
+
+
+@contextmanager
+def long_work(*, name: str) -> Iterator[None]:
+    """Let this process's session take its time within the block, under a name that :func:`end_deaf` passes over.
+
+    The session ends with the block: the next statement opens one under the ordinary limits.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT set_config('application_name', %s, false), set_config('statement_timeout', '0', false),"
+            " set_config('idle_in_transaction_session_timeout', %s, false)",
+            [f"tickhub {name}", str(_LONG_IDLE_MS)],
+        )
+    try:
+        yield
+    finally:
+        connection.close()

@@ -4,9 +4,10 @@ import numpy as np
 from django.db import connection
 
 from quality.models import QuarantinedTick
+from tickhub.core import ticks as tick_arrays
 from tickhub.core.batch import Batch
 from tickhub.core.flags import FlagArray
-from tickhub.core.ticks import Int64s, Mask
+from tickhub.core.ticks import Int64s, Mask, Ticks
 
 
 def hold(batch: Batch, *, flags: FlagArray, held: Mask) -> int:
@@ -35,6 +36,37 @@ def hold(batch: Batch, *, flags: FlagArray, held: Mask) -> int:
             )
     QuarantinedTick.objects.bulk_create(rows, batch_size=1000)
     return len(rows)
+
+
+def hold_stored(
+    *, ticks: Ticks, seq: Int64s, quality: Int64s, batch_id: Int64s, feed_id: Int64s, offset_ms: Int64s
+) -> None:
+    """Put ticks (UTC) that were stored until now into quarantine, in the caller's transaction.
+
+    Their places in their batches are not known any more: they are counted down from -1.
+    """
+    if len(ticks) == 0:
+        return
+    records = [record.tobytes() for record in tick_arrays.shift_each(ticks, offset_ms)]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO quality_quarantinedtick"
+            " (feed_id, batch_id, time_msc, seq, position, record, offset_ms, quality, state)"
+            " SELECT n.feed_id, n.batch_id, n.time_msc, n.seq, least(0, (SELECT min(q.position)"
+            " FROM quality_quarantinedtick q WHERE q.batch_id = n.batch_id))"
+            " - row_number() OVER (PARTITION BY n.batch_id ORDER BY n.time_msc, n.seq),"
+            " n.record, n.offset_ms, n.quality, 'HELD' FROM unnest(%s::int8[], %s::int8[], %s::int8[], %s::int2[],"
+            " %s::bytea[], %s::int4[], %s::int4[]) AS n (feed_id, batch_id, time_msc, seq, record, offset_ms, quality)",
+            [
+                feed_id.tolist(),
+                batch_id.tolist(),
+                ticks["time_msc"].tolist(),
+                seq.tolist(),
+                records,
+                offset_ms.tolist(),
+                quality.tolist(),
+            ],
+        )
 
 
 def recast(*, row_ids: Int64s, time_msc: Int64s, offset_ms: Int64s, quality: Int64s, is_released: Mask) -> None:

@@ -155,8 +155,8 @@ def lookup(rows: Rows) -> tuple[Mask, Mask, dict[int, bytes]]:
     return exists, is_equal, others
 
 
-def next_free_seqs(rows: Rows) -> npt.NDArray[np.int16]:
-    """Return for each row (in key order) the next free seq of its feed and millisecond."""
+def next_free_seqs(rows: Rows) -> Int64s:
+    """Return for each row (in key order) the next free seq of its feed and millisecond, which no column may hold."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT (SELECT max(t.seq) + 1 FROM tick t WHERE t.feed_id = k.feed_id AND t.time_msc = k.time_msc)"
@@ -165,4 +165,4 @@ def next_free_seqs(rows: Rows) -> npt.NDArray[np.int16]:
         )
         base = np.array([row[0] or 0 for row in cursor.fetchall()], dtype=np.int64)
     keys = rows.ticks["time_msc"] * 65_536 + rows.feed_id
-    return (base + tick_arrays.position_in_group(keys)).astype(np.int16)
+    return base + tick_arrays.position_in_group(keys)

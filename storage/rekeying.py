@@ -2,9 +2,8 @@
 
 import numpy as np
 import numpy.typing as npt
-from django.db import connection
 
-from storage import tick_writer
+from storage import reader, tick_writer
 from storage.packing import Rows
 from tickhub.core import ticks as tick_arrays
 from tickhub.core.batch import SEQ_MAX
@@ -31,23 +30,23 @@ def replace(*, feed_ids: list[int], from_msc: int, to_msc: int, expected: int, r
         return rows
     seq, is_moved = free_seqs(rows, *_taken(rows))
     placed = Rows(rows.feed_id, seq, rows.ticks, rows.quality, rows.batch_id)
-    tick_writer.copy(placed.sorted_by_key())
+    placed_in_order = placed.sorted_by_key()
+    for start in range(0, len(rows), reader.PIECE_TICKS):
+        tick_writer.copy(placed_in_order.take(slice(start, start + reader.PIECE_TICKS)))
     return placed.take(is_moved)
 
 
 def _taken(rows: Rows) -> tuple[Int64s, Int64s, Int64s]:
     """Return feed, time and seq of what stands in the stretches that rows are written to."""
-    found: list[tuple[int, int, int]] = []
-    with connection.cursor() as cursor:
-        for feed_id in np.unique(rows.feed_id).tolist():
-            times = rows.ticks["time_msc"][rows.feed_id == feed_id]
-            cursor.execute(
-                "SELECT feed_id, time_msc, seq FROM tick WHERE feed_id = %s AND time_msc >= %s AND time_msc <= %s",
-                [feed_id, int(times.min()), int(times.max())],
-            )
-            found += cursor.fetchall()
-    columns = np.array(found, dtype=np.int64).reshape(-1, 3)
-    return columns[:, 0], columns[:, 1], columns[:, 2]
+    found = []
+    for feed_id in np.unique(rows.feed_id).tolist():
+        times = rows.ticks["time_msc"][rows.feed_id == feed_id]
+        found.append(reader.read(feed_id=feed_id, from_msc=int(times.min()), to_msc=int(times.max()) + 1))
+    return (
+        np.concatenate([piece.feed_id.astype(np.int64) for piece in found]),
+        np.concatenate([piece.ticks["time_msc"] for piece in found]),
+        np.concatenate([piece.seq.astype(np.int64) for piece in found]),
+    )
 
 
 def free_seqs(rows: Rows, feed_id: Int64s, time_msc: Int64s, seq: Int64s) -> tuple[npt.NDArray[np.int16], Mask]:

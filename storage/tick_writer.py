@@ -13,7 +13,7 @@ from psycopg.errors import CheckViolation, UniqueViolation
 
 from storage import arrays, packing, partitions, reader
 from storage.packing import Rows
-from tickhub.core.batch import Batch
+from tickhub.core.batch import SEQ_MAX, Batch
 from tickhub.core.errors import PermanentError, TransientError
 from tickhub.core.flags import Flag, FlagArray
 from tickhub.core.ticks import Int64s, Mask
@@ -170,14 +170,26 @@ def _store_around(rows: Rows, place: Int64s, written: Written) -> None:
         _store(rows.take(free), place[free], written)
     collides = np.flatnonzero(exists & ~is_equal)
     if len(collides):
-        moved = rows.take(collides)
-        seq = reader.next_free_seqs(moved)
-        for index, new_seq in zip(collides.tolist(), seq.tolist(), strict=True):
-            written.collisions.append(_collision(rows, index, int(new_seq), stored[index]))
-        quality = moved.quality | np.int32(Flag.COLLISION)
-        copy(Rows(moved.feed_id, seq, moved.ticks, quality, rows.batch_id).sorted_by_key())
-        written.is_stored[place[collides]] = True
-        written.is_collision[place[collides]] = True
+        seq = reader.next_free_seqs(rows.take(collides))
+        has_seq = seq <= SEQ_MAX
+        # A millisecond that is full is no place for another row: it is held.
+        written.is_refused[place[collides[~has_seq]]] = True
+        _store_beside(rows, collides[has_seq], seq[has_seq], place, stored, written)
+
+
+def _store_beside(
+    rows: Rows, collides: Int64s, seq: Int64s, place: Int64s, stored: dict[int, bytes], written: Written
+) -> None:
+    """Store rows whose keys hold other values under the seqs given."""
+    if len(collides) == 0:
+        return
+    moved = rows.take(collides)
+    for index, new_seq in zip(collides.tolist(), seq.tolist(), strict=True):
+        written.collisions.append(_collision(rows, index, new_seq, stored[index]))
+    quality = moved.quality | np.int32(Flag.COLLISION)
+    copy(Rows(moved.feed_id, seq.astype(np.int16), moved.ticks, quality, rows.batch_id).sorted_by_key())
+    written.is_stored[place[collides]] = True
+    written.is_collision[place[collides]] = True
 
 
 def _collision(rows: Rows, index: int, new_seq: int, stored: bytes) -> Collision:

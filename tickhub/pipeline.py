@@ -108,14 +108,16 @@ def _is_transaction_gone(error: Exception) -> bool:
 def _process_in_steps(batch_id: int) -> tuple[Batch, list[latest.LatestTick]]:
     """Process a batch the short way; where that rolls back, make what was missing or go the careful way.
 
-    Partitions are made outside the batch's transaction. Savepoints and quarantine, which cost round trips, come only
-    where a tick is held or a row was refused.
+    Partitions are made, and attempts at a doubted batch counted, outside the batch's transaction. Savepoints and
+    quarantine, which cost round trips, come only where a tick is held or a row was refused.
     """
     process = _process_shortly
     left_out: list[int] = []
     while True:
         try:
             return process(batch_id, left_out)
+        except inbox.AttemptUncounted:
+            inbox.count_attempt(batch_id=batch_id)
         except _PartitionsNeeded as needed:
             left_out = _make_partitions(batch_id, needed)
         except (_CareNeeded, IntegrityError, DataError):

@@ -36,7 +36,7 @@ from tickhub.audit.models import Entry
 from tickhub.core import clock
 from tickhub.core.clock import DAY_MS
 from tickhub.core.errors import UsageError
-from tickhub.core.flags import Flag
+from tickhub.core.flags import Flag, names
 from tickhub.core.ticks import TICK_DTYPE, Int64s, Ticks
 from tickhub.management.periods import EVER
 from tickhub.reconcile import Scope
@@ -285,12 +285,49 @@ def test_running_poller_waiting_and_failed_batches_are_refused(tmp_path: Path) -
     assert ClockCorrection.objects.count() == 0
 
 
-def test_clock_that_leaves_stored_ticks_without_a_time_is_refused(tmp_path: Path) -> None:
-    utc = around(SPRING_MSC, 1)
-    capture(tmp_path, "+02:00", ticks_at(utc, SPRING_MSC, 2, 2))
+def test_ticks_of_an_hour_that_the_right_clock_leaves_out_are_held_as_capture_would_hold_them(tmp_path: Path) -> None:
+    # The broker's clock goes on for half an hour where the rule has changed it.
+    utc = around(SPRING_MSC, 0.5)
+    ticks = ticks_at(utc, SPRING_MSC, 2, 2)
+    capture(tmp_path, "+02:00", ticks)
+    before = table()
 
-    with pytest.raises(UsageError, match=r"leaves out an hour in which .* stored ticks stand"):
-        correct("NY+7")
+    figures = correct("NY+7")
+
+    timeless = int(np.count_nonzero(utc >= SPRING_MSC))
+    assert (figures["timeless"], figures["held"], figures["moved"]) == (timeless, 0, 0)
+    rows = QuarantinedTick.objects.order_by("time_msc")
+    assert [(row.time_msc, row.state, names(row.quality)) for row in rows] == [
+        (msc, "HELD", ("NO_SUCH_TIME",)) for msc in utc[utc >= SPRING_MSC].tolist()
+    ]
+    assert b"".join(bytes(row.record) for row in rows) == ticks[utc >= SPRING_MSC].tobytes()
+    assert Finding.objects.get(cause="NO_SUCH_TIME").count == timeless
+    assert_complete(tmp_path, None)
+    assert is_clean()
+    correct("+02:00")
+    assert table() == before
+    assert correct("NY+7")["timeless"] == timeless
+    assert_complete(tmp_path, None)
+    assert running.capture(f"{spec(tmp_path, 'NY+7', ticks)}&speed=max") == 0
+
+
+@pytest.mark.parametrize(
+    ("switch", "hours"), [("2025-03-30T01:00Z", (2, 3)), ("2025-10-26T01:00Z", (3, 2))], ids=["spring", "autumn"]
+)
+def test_ticks_that_move_both_ways_stand_at_their_own_utc_times_afterwards(
+    switch: str, hours: tuple[int, int], tmp_path: Path
+) -> None:
+    # Half an hour from both offsets of the real clock: some days move earlier, some later.
+    switch_msc = clock.parse(switch)
+    utc = times(switch_msc, every_ms=13_007, hours=50)
+    capture(tmp_path, "+02:30", ticks_at(utc, switch_msc, *hours))
+
+    figures = correct("Europe/Athens")
+
+    assert_told(tmp_path, utc, switch_msc)
+    assert is_clean()
+    assert (figures["shift_min_ms"], figures["shift_max_ms"]) == (-HOUR_MS // 2, HOUR_MS // 2)
+    assert (figures["timeless"], figures["conflicts"]) == (0, 0)
 
 
 def test_table_that_differs_from_its_ledger_is_refused(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import psycopg
 import pytest
 from django.conf import settings
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, IntegrityError, connection
 from pytest_django.fixtures import Settings
 
 from ingest import inbox
@@ -178,6 +178,33 @@ def test_a_collision_does_not_take_the_seq_of_another_row_of_its_batch() -> None
     assert (Batch.objects.get().status, Batch.objects.get().failure) == ("STORED", "")
     assert quotes(found) == [(0, 7.7, 1.2), (0, 1.1, 1.3), (0, 1.1, 1.2)]
     assert found.seq.tolist() == [0, 1, 2]
+
+
+def test_a_collision_in_a_millisecond_that_has_no_seq_left_is_held() -> None:
+    rig = make_rig("EURUSD")
+    shown: Quotes = [(0, 1.1, 1.2), (0, 1.1, 1.3), (5, 1.1, 1.2)]
+    batch_id = capture(rig, make_ticks(shown))
+    pipeline.process(batch_id=batch_id)
+    put_back(batch_id)
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE tick SET bid = 7.7, seq = 32767 WHERE time_msc = %s AND seq = 1", [NOON_MSC])
+        cursor.execute("UPDATE tick SET bid = 7.6 WHERE time_msc = %s AND seq = 0", [NOON_MSC])
+
+    pipeline.process(batch_id=batch_id)
+
+    found = stored(rig)
+    assert quotes(found) == [(0, 7.6, 1.2), (0, 1.1, 1.3), (0, 7.7, 1.3), (5, 1.1, 1.2)]
+    assert found.seq.tolist() == [0, 1, 32767, 0]
+    held = QuarantinedTick.objects.get()
+    assert (bytes(held.record), flags.names(held.quality)) == (make_ticks(shown[:1]).tobytes(), ("UNSTORABLE",))
+
+
+def test_the_table_refuses_a_seq_below_zero() -> None:
+    rig = make_rig("EURUSD")
+    pipeline.process(batch_id=capture(rig, make_ticks(GOOD)))
+
+    with connection.cursor() as cursor, pytest.raises(IntegrityError, match="tick_seq_not_negative"):
+        cursor.execute("UPDATE tick SET seq = -1 WHERE seq = 1")
 
 
 def test_a_check_that_raises_fails_its_batch_whole_and_a_release_stores_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from tickhub.core.clock import DAY_MS, HOUR_MS
+from tickhub.core.errors import PermanentError
 
 OFFSET_MS_MAX = 15 * HOUR_MS
 _OFFSET = re.compile(r"(?:UTC|GMT)?([+-])(\d{1,2})(?::?(\d{2}))?h?", re.ASCII)
@@ -123,6 +124,10 @@ def _offset_text(offset_ms: int) -> str:
     return f"{'-' if offset_ms < 0 else '+'}{hours:02}:{minutes:02}"
 
 
+class EpochUnknown(PermanentError):
+    """Something stands in an epoch that its source does not have."""
+
+
 @dataclass(frozen=True, slots=True)
 class Epoch:
     """A dated interval of one offset: UTC instants ``[starts_msc, ends_msc)``; ``epoch_id`` is its row's."""
@@ -151,6 +156,17 @@ class Epochs:
     def place_at(self, utc_msc: int) -> int:
         """Return the place of the epoch of a UTC instant."""
         return max(bisect_right([row.starts_msc for row in self.rows], utc_msc) - 1, 0)
+
+    def of(self, epoch_id: int) -> Epoch:
+        """Return the epoch of a row.
+
+        :raises EpochUnknown: if there is none
+        """
+        for row in self.rows:
+            if row.epoch_id == epoch_id:
+                return row
+        msg = f"clock epoch {epoch_id}: the source has only {', '.join(str(row.epoch_id) for row in self.rows)}"
+        raise EpochUnknown(msg)
 
     def within(self, from_msc: int, to_msc: int) -> list[tuple[Epoch, int, int]]:
         """Cut the period ``[from_msc, to_msc)`` in UTC at the switches: epochs with their share of it."""

@@ -24,6 +24,7 @@ from tickhub.core.ticks import Int64s, Mask, Ticks
 from tickhub.correcting.rows import CapturedRows, Recast
 
 Hours = dict[int, Digest]
+_FEW = 16
 
 
 class LedgerDiffers(PermanentError):
@@ -39,7 +40,17 @@ class _Mixed:
 
     def hours(self, which: Int64s) -> Hours:
         """Return the digests by UTC hour of the rows at some places."""
+        if len(which) <= _FEW:
+            # A live poll brings a tick or two, for which arrays cost more than they save.
+            return self._hours_of_few(which)
         return digest.of_mixes(self.hour[which], self._first[which], self._second[which])
+
+    def _hours_of_few(self, which: Int64s) -> Hours:
+        found: Hours = {}
+        columns = (self.hour[which], self._first[which], self._second[which])
+        for hour, first, second in zip(*(column.tolist() for column in columns), strict=True):
+            found[hour] = found.get(hour, digest.ZERO) + Digest(1, first, second)
+        return found
 
 
 @dataclass(slots=True)
@@ -62,6 +73,8 @@ class Restating:
         self._low, self._high = from_msc // HOUR_MS, to_msc // HOUR_MS
         self._made = made
         self._old, self._new = _Mixed(rows.ticks), _Mixed(recast.ticks)
+        self._was_held = rows.is_held
+        self._is_held = (self._was_held & ~recast.is_released) | recast.is_timeless
         counted = ~int(INFORMATIONAL)
         self._flags = ((recast.quality & counted) != 0).astype(np.int64) - ((rows.quality & counted) != 0)
 
@@ -99,33 +112,43 @@ class Restating:
 
     def _runs(self, places: Int64s) -> Iterator[Run]:
         epochs = self._recast.epoch_id[places]
-        for run in np.split(places, np.flatnonzero(epochs[1:] != epochs[:-1]) + 1):
+        ends = np.flatnonzero(epochs[1:] != epochs[:-1]) + 1
+        for run in np.split(places, ends) if len(ends) else [places]:
             first = int(run[0])
             yield Run(int(self._recast.epoch_id[first]), int(self._recast.offset_ms[first]), self._new.hours(run))
 
     def _outcome(self, record: Record, places: Int64s) -> list[dict[str, Any]]:  # Any: JSON
-        is_held = self._rows.is_held[places]
-        still_held = is_held & ~self._recast.is_released[places]
+        feeds, was_held, is_held = self._rows.feed_id[places], self._was_held[places], self._is_held[places]
         found, told = [], set()
         for entry in record.outcome:
             feed_id = entry["feed"]
-            own: Mask = self._rows.feed_id[places] == feed_id
+            own: Mask = feeds == feed_id
             if feed_id in told or not own.any():
                 found.append(entry)
                 continue
             told.add(feed_id)
             changed = dict(entry)
-            for station, before, after in (("stored", ~is_held, ~still_held), ("held", is_held, still_held)):
-                hours = {int(hour): Digest.from_list(value) for hour, value in entry[station].items()}
-                replaced = recutting.within(hours, self._low, self._high)
-                self._compare(record, feed_id, replaced, places[own & before], station)
-                kept = {hour: value for hour, value in hours.items() if hour not in replaced}
-                for hour, value in self._new.hours(places[own & after]).items():
-                    kept[hour] = kept.get(hour, digest.ZERO) + value
-                changed[station] = {str(hour): value.as_list() for hour, value in kept.items()}
+            for station, before, after in (("stored", ~was_held, ~is_held), ("held", was_held, is_held)):
+                changed[station] = self._station(
+                    record, entry, station, before=places[own & before], after=places[own & after]
+                )
             changed["flagged"] = entry["flagged"] + int(self._flags[places[own]].sum())
             found.append(changed)
         return found
+
+    def _station(
+        self, record: Record, entry: dict[str, Any], station: str, *, before: Int64s, after: Int64s
+    ) -> dict[str, list[int | str]]:
+        """Return what a station is to say of a part whose rows stood at some places before, and do now at others."""
+        if not entry[station] and len(before) == 0 == len(after):
+            return {}
+        hours = {int(hour): Digest.from_list(value) for hour, value in entry[station].items()}
+        replaced = recutting.within(hours, self._low, self._high)
+        self._compare(record, entry["feed"], replaced, before, station)
+        kept = {hour: value for hour, value in hours.items() if hour not in replaced}
+        for hour, value in self._new.hours(after).items():
+            kept[hour] = kept.get(hour, digest.ZERO) + value
+        return {str(hour): value.as_list() for hour, value in kept.items()}
 
     def _compare(self, record: Record, feed_id: int, declared: Hours, places: Int64s, what: str) -> None:
         if declared != self._old.hours(places):

@@ -10,7 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 
-from ingest import leases
+from ingest import leases, sessions
 from ingest.leases import Held
 from tickhub.core import zones
 from tickhub.core.errors import UsageError
@@ -20,6 +20,8 @@ from tickhub.correcting.request import Request
 from tickhub.reference import corrections
 from tickhub.reference import queries as reference
 from tickhub.reference.models import ClockCorrection, Source
+
+_NAME = "correct_clock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,11 @@ def correct(asked: Request, *, is_dry: bool, progress: Callable[[str], object]) 
     :raises UsageError: if it cannot be done; nothing was changed
     :raises ingest.leases.LeaseLost: if another process took the source over
     """
+    with sessions.long_work(name=_NAME):
+        return _correct(asked, is_dry=is_dry, progress=progress)
+
+
+def _correct(asked: Request, *, is_dry: bool, progress: Callable[[str], object]) -> Report:
     source = request.source_of(asked.source)
     begun = corrections.unfinished(source_name=source.name)
     if begun is not None:
@@ -59,7 +66,7 @@ def correct(asked: Request, *, is_dry: bool, progress: Callable[[str], object]) 
             raise UsageError(
                 f"source {source.name}: its correction to {begun.clock} is under way; it is no trial any more"
             )
-        return resume(asked.source, progress=progress)
+        return _resume(asked.source, progress)
     with _lease(source, wait_s=0.0) as lease:
         correction, figures = request.prepare(asked, source, progress=progress)
         if is_dry:
@@ -75,6 +82,11 @@ def resume(source_name: str, *, progress: Callable[[str], object]) -> Report:
 
     :raises UsageError: if there is none
     """
+    with sessions.long_work(name=_NAME):
+        return _resume(source_name, progress)
+
+
+def _resume(source_name: str, progress: Callable[[str], object]) -> Report:
     source = request.source_of(source_name)
     # Whoever was killed in the midst of it holds the lease until it expires.
     with _lease(source, wait_s=settings.LEASE_TTL_MS / 1000 + 1) as lease:
@@ -88,7 +100,7 @@ def _lease(source: Source, *, wait_s: float) -> AbstractContextManager[Held]:
     return holding.held(
         source_id=source.pk,
         name=source.name,
-        holder=f"correct_clock on {socket.gethostname()} pid {os.getpid()}",
+        holder=f"{_NAME} on {socket.gethostname()} pid {os.getpid()}",
         ttl_ms=settings.LEASE_TTL_MS,
         wait_s=wait_s,
     )

@@ -1,10 +1,10 @@
 """One day of a correction: read and placed anew first, then written in one transaction."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 
 import numpy as np
-from django.db import connection, transaction
+from django.db import transaction
 
 from ingest import inbox, queries
 from ingest.inbox import Restated
@@ -13,7 +13,6 @@ from quality.findings import Observation
 from storage import partitions, rekeying
 from storage.packing import Rows
 from tickhub.core.clock import DAY_MS
-from tickhub.core.errors import PermanentError
 from tickhub.core.flags import Flag
 from tickhub.core.ticks import Int64s
 from tickhub.correcting import rows as day_rows
@@ -23,17 +22,16 @@ from tickhub.reference import corrections
 from tickhub.reference.models import ClockCorrection
 
 _TOLD_CONFLICTS = 20
-
-
-class NoTimeForTick(PermanentError):
-    """A stored tick lies in an hour that the new clock leaves out: that clock is not the broker's."""
+# A batch's row is a few kilobytes in memory, and a day may hold over a million batches.
+BATCHES_AT_ONCE = 5_000
 
 
 @dataclass(slots=True)
 class Figures:
     """What was done, in ticks; shifts are new time minus old.
 
-    ``held`` stay in quarantine, ``released`` left it, ``ambiguous`` are of an hour shown twice and of either pass,
+    ``held`` stay in quarantine, ``released`` left it, ``timeless`` went there, as the new clock leaves their hour out,
+    ``ambiguous`` are of an hour shown twice and of either pass,
     ``conflicts`` got another seq, as their key was taken.
     """
 
@@ -41,6 +39,7 @@ class Figures:
     moved: int = 0
     held: int = 0
     released: int = 0
+    timeless: int = 0
     ambiguous: int = 0
     conflicts: int = 0
     batches: int = 0
@@ -65,7 +64,7 @@ class Day:
     feed_ids: list[int]
     rows: CapturedRows
     recast: Recast
-    batches: list[Restated]
+    batch_ids: Int64s
 
     @property
     def figures(self) -> Figures:
@@ -76,52 +75,60 @@ class Day:
             moved=int(np.count_nonzero(shift)),
             held=int(np.count_nonzero(self.rows.is_held & ~self.recast.is_released)),
             released=int(np.count_nonzero(self.recast.is_released)),
+            timeless=int(np.count_nonzero(self.recast.is_timeless)),
             ambiguous=int(np.count_nonzero(self.recast.is_unsure)),
-            batches=len(self.batches),
+            batches=len(self.batch_ids),
             shift_min_ms=int(shift.min(initial=0)),
             shift_max_ms=int(shift.max(initial=0)),
         )
+
+    @property
+    def new_days(self) -> set[int]:
+        """Return the days on which its ticks stand afterwards."""
+        return set(np.unique(self.recast.ticks["time_msc"] // DAY_MS).tolist())
 
 
 def read(correction: ClockCorrection, day: int, feed_ids: list[int]) -> Day:
     """Read a day (since 1970, by the old reckoning) and place its ticks anew; nothing is written.
 
-    :raises tickhub.correcting.batches.LedgerDiffers: if the tables do not hold what the batches declare
-    :raises NoTimeForTick: if the new clock has no time for a stored tick
+    :raises tickhub.correcting.batches.LedgerDiffers: if the tables hold ticks of no stored batch
     """
     low, high = day * DAY_MS, (day + 1) * DAY_MS
     if correction.from_msc is not None:
         low = max(low, correction.from_msc)
     if correction.to_msc is not None:
         high = min(high, correction.to_msc)
-    with transaction.atomic(durable=True), connection.cursor() as cursor:
-        cursor.execute("SET LOCAL statement_timeout = 0")
-        rows = day_rows.read(feed_ids=feed_ids, from_msc=low, to_msc=high, epochs=corrections.epochs_before(correction))
-        batch_ids = np.unique(rows.batch_id).tolist()
-        records = queries.records(batch_ids=batch_ids)
-    if len(records) != len(batch_ids):
-        msg = f"day {np.datetime64(day, 'D')}: ticks of {len(batch_ids) - len(records)} batches that are not stored"
+    # Each read is a transaction of its own: nobody else writes to a source under correction.
+    rows = day_rows.read(feed_ids=feed_ids, from_msc=low, to_msc=high, epochs=corrections.epochs_before(correction))
+    batch_ids = np.unique(rows.batch_id)
+    polls = [queries.polls(batch_ids=ids) for ids in _pieces(batch_ids)]
+    found = sum(len(piece) for piece in polls)
+    if found != len(batch_ids):
+        msg = f"day {np.datetime64(day, 'D')}: ticks of {len(batch_ids) - found} batches that are not stored"
         raise LedgerDiffers(msg)
-    places = np.searchsorted(np.array(batch_ids, dtype=np.int64), rows.batch_id)
-    polled_msc: Int64s = np.array([record.poll_msc for record in records], dtype=np.int64)[places]
+    polled_msc: Int64s = np.array([msc for piece in polls for msc in piece], dtype=np.int64)
     recast = day_rows.recast(
-        rows, corrections.epochs_made(correction), polled_msc=polled_msc, is_playback=correction.source.is_replay
+        rows,
+        corrections.epochs_made(correction),
+        polled_msc=polled_msc[np.searchsorted(batch_ids, rows.batch_id)],
+        is_playback=correction.source.is_replay,
     )
-    _refuse_timeless(correction, rows, recast)
-    restating = Restating(rows, recast, from_msc=low, to_msc=high, made=set(correction.made))
-    return Day(day, low, high, feed_ids, rows, recast, list(restating.restate(records)))
+    return Day(day, low, high, feed_ids, rows, recast, batch_ids)
 
 
-def _refuse_timeless(correction: ClockCorrection, rows: CapturedRows, recast: Recast) -> None:
-    lost = np.flatnonzero(recast.is_nowhere & ~rows.is_held)
-    if len(lost):
-        wall = np.datetime64(int(rows.wall_msc[lost[0]]), "ms")
-        msg = (
-            f"the clock {correction.clock} leaves out an hour in which {len(lost)} stored ticks stand, the first at "
-            f"{wall} of the terminal: it is not the broker's clock there, or the period does not begin and end where "
-            f"it changed"
-        )
-        raise NoTimeForTick(msg)
+def _pieces(batch_ids: Int64s) -> Iterator[list[int]]:
+    for start in range(0, len(batch_ids), BATCHES_AT_ONCE):
+        yield batch_ids[start : start + BATCHES_AT_ONCE].tolist()
+
+
+def restated(correction: ClockCorrection, day: Day) -> Iterator[list[Restated]]:
+    """Yield what the day's batches are to say, some thousands at once.
+
+    :raises tickhub.correcting.batches.LedgerDiffers: if the tables do not hold what they declare
+    """
+    restating = Restating(day.rows, day.recast, from_msc=day.from_msc, to_msc=day.to_msc, made=set(correction.made))
+    for ids in _pieces(day.batch_ids):
+        yield list(restating.restate(queries.records(batch_ids=ids)))
 
 
 def write(correction: ClockCorrection, day: Day, *, total: Figures, still_ours: Callable[[], None]) -> Figures:
@@ -129,11 +136,12 @@ def write(correction: ClockCorrection, day: Day, *, total: Figures, still_ours: 
 
     ``still_ours`` is called last: it raises where the lease is lost.
 
+    :raises tickhub.correcting.batches.LedgerDiffers: if the tables do not hold what the batches declare
     :raises tickhub.reference.corrections.CorrectionMoved: if another process has done it
     :raises django.db.DatabaseError: if the database failed; nothing of the day is done
     """
     rows, recast = day.rows, day.recast
-    is_stored = ~rows.is_held | recast.is_released
+    is_stored = (~rows.is_held & ~recast.is_timeless) | recast.is_released
     keyed = Rows(
         feed_id=rows.feed_id[is_stored].astype(np.int16),
         seq=rows.seq[is_stored].astype(np.int16),
@@ -144,10 +152,7 @@ def write(correction: ClockCorrection, day: Day, *, total: Figures, still_ours: 
     days = np.unique(keyed.ticks["time_msc"] // DAY_MS).tolist()
     if days:
         partitions.ensure(days, earliest_day=days[0], latest_day=days[-1])
-    with transaction.atomic(durable=True), connection.cursor() as cursor:
-        # Long work between statements is no client that has gone deaf.
-        cursor.execute("SET LOCAL statement_timeout = 0")
-        cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+    with transaction.atomic(durable=True):
         moved = rekeying.replace(
             feed_ids=day.feed_ids,
             from_msc=day.from_msc,
@@ -164,8 +169,11 @@ def write(correction: ClockCorrection, day: Day, *, total: Figures, still_ours: 
             quality=np.where(recast.is_released, rows.quality, recast.quality)[held],
             is_released=recast.is_released[held],
         )
-        inbox.restate(day.batches)
-        _tell_ambiguous(correction, rows, recast)
+        _hold_timeless(rows, recast)
+        for some in restated(correction, day):
+            inbox.restate(some)
+        for flag in (Flag.AMBIGUOUS_TIME, Flag.NO_SUCH_TIME):
+            _tell(flag, correction, rows, recast)
         done = day.figures
         done.conflicts = len(moved)
         total = total.add(done)
@@ -179,18 +187,26 @@ def write(correction: ClockCorrection, day: Day, *, total: Figures, still_ours: 
     return total
 
 
-def _tell_ambiguous(correction: ClockCorrection, rows: CapturedRows, recast: Recast) -> None:
-    """Append a finding for each feed with ticks whose pass can no longer be told, as capture does."""
-    is_new = recast.is_unsure & ((rows.quality & int(Flag.AMBIGUOUS_TIME)) == 0)
+def _hold_timeless(rows: CapturedRows, recast: Recast) -> None:
+    which = recast.is_timeless
+    quarantine.hold_stored(
+        ticks=recast.ticks[which],
+        seq=rows.seq[which],
+        quality=recast.quality[which],
+        batch_id=rows.batch_id[which],
+        feed_id=rows.feed_id[which],
+        offset_ms=recast.offset_ms[which],
+    )
+
+
+def _tell(flag: Flag, correction: ClockCorrection, rows: CapturedRows, recast: Recast) -> None:
+    """Append a finding for each feed with ticks that have a flag of the clock now and had it not, as capture does."""
+    is_new = (recast.quality & ~rows.quality & int(flag)) != 0
     for feed_id in np.unique(rows.feed_id[is_new]).tolist():
         own = np.flatnonzero(is_new & (rows.feed_id == feed_id))
         first = {"time_msc": int(recast.ticks["time_msc"][own[0]]), "seq": int(rows.seq[own[0]])}
         findings.append(
-            [
-                Observation(
-                    Flag.AMBIGUOUS_TIME.name or "", feed_id, len(own), {"first": first, "correction": correction.pk}
-                )
-            ],
+            [Observation(flag.name or "", feed_id, len(own), {"first": first, "correction": correction.pk})],
             source_id=correction.source_id,
             batch_id=int(rows.batch_id[own[0]]),
         )

@@ -52,26 +52,28 @@ def _first(correction: ClockCorrection, utc_msc: int, made: Epochs) -> int:
 
 
 def _recast_cursors(correction: ClockCorrection) -> None:
-    """Put every cursor on the newest tick, by the new clock, of those that it had come to by the old one."""
+    """Put every cursor on the newest tick, by the new clock, of those that it had come to by the old one.
+
+    One that has come to none, as all its ticks were from the future, stays where it is on the terminal's clock.
+    """
     before, after = corrections.epochs_before(correction), corrections.epochs_after(correction)
-    offsets = {row.epoch_id: row.offset_ms for row in before.rows}
     for feed_id, position in cursors.load(source_id=correction.source_id).items():
-        reached_msc = position.last_msc - offsets[position.epoch_id]
+        reached_msc = position.last_msc - before.of(position.epoch_id).offset_ms
         first, _ = recasting.passes(position.last_msc, after)
         from_msc = position.last_msc - after.rows[first].offset_ms
         rows = day_rows.read(feed_ids=[feed_id], from_msc=from_msc, to_msc=from_msc + _SHIFT_MS_MAX, epochs=after)
         times = rows.ticks["time_msc"]
         passed = np.flatnonzero(recasting.earliest(rows.wall_msc, before) <= reached_msc)
-        if len(passed) == 0:
-            continue
-        newest = int(passed[times[passed].argmax()])
-        wall_msc = int(rows.wall_msc[newest])
+        wall_msc, utc_msc = position.last_msc, from_msc
+        if len(passed):
+            newest = int(passed[times[passed].argmax()])
+            wall_msc, utc_msc = int(rows.wall_msc[newest]), int(times[newest])
         epoch = next(
             row
             for row in (after.rows[place] for place in recasting.passes(wall_msc, after))
-            if wall_msc - row.offset_ms == times[newest]
+            if wall_msc - row.offset_ms == utc_msc
         )
-        taken = int(np.count_nonzero(times == times[newest]))
+        taken = int(np.count_nonzero(times == utc_msc))
         cursors.recast(feed_id=feed_id, epoch_id=epoch.epoch_id, last_msc=wall_msc, taken=taken)
 
 

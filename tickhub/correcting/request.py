@@ -3,16 +3,17 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ingest import queries
+from ingest import cursors, queries
 from ingest.sources import spec as specs
 from ingest.sources.spec import AgentSpec, ProviderSpec, SimSpec
 from tickhub.core import clock, zones
 from tickhub.core.clock import DAY_MS, HOUR_MS
 from tickhub.core.errors import UsageError
-from tickhub.core.zones import ClockRule
-from tickhub.correcting import days
+from tickhub.core.zones import ClockRule, EpochUnknown
+from tickhub.correcting import days, ordering
 from tickhub.correcting.batches import LedgerDiffers
-from tickhub.correcting.days import Figures, NoTimeForTick
+from tickhub.correcting.days import Day, Figures
+from tickhub.correcting.ordering import DaysMeet
 from tickhub.reference import corrections
 from tickhub.reference import queries as reference
 from tickhub.reference.models import ClockCorrection, Source
@@ -122,21 +123,32 @@ def prepare(request: Request, source: Source, *, progress: Callable[[str], objec
         made=outline.made,
         days=[],
     )
+    _refuse_lost_cursors(correction)
     counts = _counts(correction)
     figures = Figures()
+    targets: dict[int, set[int]] = {}
     feed_ids = [feed.pk for feed in reference.feeds(source=source.name)]
     for number, (day, count) in enumerate(sorted(counts.items())):
         progress(f"trying day {number + 1} of {len(counts)}")
-        figures = figures.add(_tried(correction, day, count, feed_ids))
-    if figures.shift_min_ms < 0 < figures.shift_max_ms:
-        msg = (
-            f"source {source.name}: {rule.text} would move some ticks earlier and others later; correct the stretches "
-            f"one by one with --from and --to"
-        )
-        raise UsageError(msg)
-    # A tick that moves must not meet one that has yet to move.
-    correction.days = sorted(counts, reverse=figures.shift_max_ms > 0)
+        tried = _tried(correction, day, count, feed_ids)
+        figures, targets[day] = figures.add(tried.figures), tried.new_days
+    try:
+        correction.days = ordering.in_order(targets)
+    except DaysMeet as error:
+        msg = f"source {source.name}: {error}; correct the stretches one by one with --from and --to"
+        raise UsageError(msg) from error
     return correction, figures
+
+
+def _refuse_lost_cursors(correction: ClockCorrection) -> None:
+    """Refuse a source with a cursor that the end could not place."""
+    before = corrections.epochs_before(correction)
+    for feed_id, position in cursors.load(source_id=correction.source_id).items():
+        try:
+            before.of(position.epoch_id)
+        except EpochUnknown as error:
+            msg = f"source {correction.source.name}: the cursor of feed {feed_id} stands nowhere: {error}"
+            raise UsageError(msg) from error
 
 
 def _counts(correction: ClockCorrection) -> dict[int, int]:
@@ -150,19 +162,18 @@ def _counts(correction: ClockCorrection) -> dict[int, int]:
     return found
 
 
-def _tried(correction: ClockCorrection, day: int, count: int, feed_ids: list[int]) -> Figures:
+def _tried(correction: ClockCorrection, day: int, count: int, feed_ids: list[int]) -> Day:
     try:
-        figures = days.read(correction, day, feed_ids).figures
+        read = days.read(correction, day, feed_ids)
+        for _ in days.restated(correction, read):
+            pass
     except LedgerDiffers as error:
         msg = f"source {correction.source.name}: {error}; run `manage.py reconcile --deep` first, nothing was changed"
         raise UsageError(msg) from error
-    except NoTimeForTick as error:
-        msg = f"source {correction.source.name}: {error}; nothing was changed"
-        raise UsageError(msg) from error
-    if figures.ticks != count:
+    if len(read.rows) != count:
         msg = (
             f"source {correction.source.name}: on {clock.iso(day * DAY_MS)[:10]} its batches declare {count} ticks, "
-            f"the tables hold {figures.ticks}; run `manage.py reconcile --deep` first, nothing was changed"
+            f"the tables hold {len(read.rows)}; run `manage.py reconcile --deep` first, nothing was changed"
         )
         raise UsageError(msg)
-    return figures
+    return read

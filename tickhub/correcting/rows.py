@@ -74,7 +74,7 @@ def read(*, feed_ids: list[int], from_msc: int, to_msc: int, epochs: Epochs) -> 
 class Recast:
     """The rows under the new epochs: ``ticks`` in UTC anew, each with its epoch and flags.
 
-    ``is_released`` marks held rows that have a time now, ``is_nowhere`` rows that have none.
+    ``is_released`` marks held rows that have a time now, ``is_timeless`` stored rows that have none.
     """
 
     ticks: Ticks
@@ -82,7 +82,7 @@ class Recast:
     offset_ms: Int64s
     quality: Int64s
     is_released: Mask
-    is_nowhere: Mask
+    is_timeless: Mask
 
     @property
     def is_unsure(self) -> Mask:
@@ -104,5 +104,5 @@ def recast(rows: CapturedRows, epochs: Epochs, *, polled_msc: Int64s, is_playbac
         offset_ms=offsets,
         quality=quality,
         is_released=rows.is_held & ~rows.is_rejected & ((quality & int(HOLD)) == 0),
-        is_nowhere=placed.is_nowhere,
+        is_timeless=placed.is_nowhere & ~rows.is_held,
     )

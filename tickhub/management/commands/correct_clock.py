@@ -59,7 +59,8 @@ class Command(TickhubCommand):
         verb = "would move" if report.is_dry else "moved"
         self.stdout.write(
             f"{row.source.name}: {row.old_clock} to {row.clock}, {len(row.days)} days: {verb} {done.moved:,} of "
-            f"{done.ticks:,} ticks; still held {done.held:,}, released {done.released:,}, in an hour shown twice and "
+            f"{done.ticks:,} ticks; still held {done.held:,}, released {done.released:,}, held as the clock leaves "
+            f"their hour out {done.timeless:,}, in an hour shown twice and "
             f"of either pass {done.ambiguous:,}, with another seq {done.conflicts:,}"
         )
         if not report.is_dry and row.to_msc is None:

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('ingest', '0007_tick_ages'),
+        ('ingest', '0009_count_attempts'),
     ]
 
     operations = [
