@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 TAIL_MS = 10_000
 SETTLE_MS = 1_000
 _FOR_EVER = 1 << 62
+# A market closes for longer; a terminal that lost its broker unseen looks the same.
+_SILENCE_MS = clock.HOUR_MS // 2
 # A past that no pass could cover for longer is left to `reconcile`: its bytes may be gone before it is compared.
 _DOUBTED_MOST_MS = 2 * clock.DAY_MS
 
@@ -123,13 +125,19 @@ class Poller:
         newest = [int(piece.ticks["time_msc"][-1]) for piece in pieces if len(piece.ticks) and not piece.late[-1]]
         self.age_ms = now_msc - max(newest) if newest else None
 
-    def begin_feeds(self, pieces: list[Piece]) -> None:
-        """Let the passes reach back to where a feed begins, before the first ticks of it are saved. Raises as
-        :meth:`doubt`."""
+    def reach_back(self, pieces: list[Piece]) -> None:
+        """Let the passes reach back to where a feed begins, and to before a long time without any tick: whatever was
+        missed in it may appear behind the first one after it. Comes before these ticks are saved; raises as
+        :meth:`doubt`.
+        """
         begins = [piece.state.begins_msc for piece in pieces if piece.state.position is None and len(piece.ticks)]
         if begins:
             self.settler.restart(covered_msc=min(begins))
             self._record_proven()
+        known = [state.position.last_msc for state in self.states if state.position is not None]
+        newest = [piece.cursor_after[0] for piece in pieces if len(piece.ticks)]
+        if known and newest and self.source.is_in_real_time and max(newest) - max(known) > _SILENCE_MS:
+            self.doubt()
 
     def _record_proven(self) -> None:
         if self.settler.proven_msc is not None:
@@ -206,7 +214,7 @@ class Poller:
             for state, found in readings
         ]
         self.note_age(pieces, now_msc=now_msc)
-        self.begin_feeds(pieces)
+        self.reach_back(pieces)
         saved = self.saved_last = self.save(pieces, now_msc=now_msc)
         for state, found in readings:
             if found is not None:

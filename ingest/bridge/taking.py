@@ -72,7 +72,7 @@ def _save(poller: Poller, pairs: list[tuple[FeedState, FramePart]], frame: Frame
         readings.append((state, found))
         pieces.append(feedstate.piece_of(state, found, now_msc=frame.now_msc))
     poller.note_age(pieces, now_msc=frame.now_msc)
-    poller.begin_feeds(pieces)
+    poller.reach_back(pieces)
     poller.save(pieces, now_msc=frame.now_msc)
     for piece in pieces:
         _follow(piece)

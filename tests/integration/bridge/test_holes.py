@@ -30,7 +30,7 @@ def beat_for(client: WireClient, seconds: float, **condition: Any) -> None:  # A
     client.serve(lambda: time.monotonic() > end_s)
 
 
-@pytest.mark.parametrize("tells", ["its link", "since when it doubts"])
+@pytest.mark.parametrize("tells", ["its link", "since when it doubts", "nothing"])
 def test_what_was_missed_is_captured_though_the_first_new_tick_came_before_it(desk: Desk, tells: str) -> None:
     terminal = Terminal(["EURUSD"])
     terminal.now_msc = NOON_MSC
@@ -44,7 +44,7 @@ def test_what_was_missed_is_captured_though_the_first_new_tick_came_before_it(de
     terminal.now_msc = NOON_MSC + 3 * HOUR_MS
     beat_for(client, 1.2, **({"link": "LINK_LOST"} if tells == "its link" else {}))
 
-    terminal.condition = {} if tells == "its link" else {"doubted_msc": NOON_MSC + MINUTE_MS}
+    terminal.condition = {"doubted_msc": NOON_MSC + MINUTE_MS} if tells == "since when it doubts" else {}
     client.beat()
     terminal.insert(0, [tick(3 * HOUR_MS)])
     client.poll()
