@@ -3,14 +3,17 @@
 from collections.abc import Iterable
 
 import pytest
+from django.db import OperationalError
 
-from ingest import queries
+from ingest import leases, queries
 from ingest.models import Backfill, Batch
 from ingest.sources.terminal import Link
 from quality.models import Finding, Incident
 from tests import running
+from tests.away import away
 from tests.integration.test_clocks import AUTUMN_MSC, HOUR_MS, SPRING_MSC
 from tests.scripted import Step, keep_time, make_run, play, quotes
+from tickhub import registering
 from tickhub.core.ticks import Int64s
 from tickhub.epochs import Run
 
@@ -204,3 +207,27 @@ def test_a_late_row_of_an_hour_s_first_pass_is_captured_once_and_is_not_gone_whe
     running.drain()
     assert sum(Batch.objects.values_list("tick_count", flat=True)) == 80 + 1 + 50
     assert not Finding.objects.filter(cause="HISTORY_CHANGED").exists()
+
+
+def test_a_database_that_is_away_at_the_switch_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    source, run = make_run("X", begins_msc=SPRING_MSC - 3 * HOUR_MS)
+    keep_time(source, monkeypatch)
+
+    # Read when each epoch begins, and at no other time.
+    with away("reference_clockepoch", times=2) as told:
+        play(source, run, [at(-5 * MINUTE_MS), at(1 * MINUTE_MS), at(2 * MINUTE_MS), *the_present(5)])
+
+    assert told == [OperationalError] * 4
+    assert captured(run) == [*OLD_ROWS, *live(200 * MINUTE_MS + 4_001)]
+
+
+def test_a_database_that_is_away_when_the_lease_is_taken_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    source, run = make_run("X", begins_msc=SPRING_MSC)
+    keep_time(source, monkeypatch)
+    leases.release(run.lease)
+
+    with away("INSERT INTO ingest_lease", times=2):
+        lease = registering.acquire(run.registered, lambda: False)
+
+    assert lease is not None
+    assert lease.fence == run.lease.fence + 1
