@@ -57,7 +57,7 @@ def refresh(past: Poller, current: Poller) -> None:
     now = {state.feed_id: state for state in current.states}
     for state in past.states:
         present = now[state.feed_id]
-        state.position = present.position
+        state.position, state.error = present.position, present.error
         state.tail.context = present.tail.context
         state.tail.complete_from_msc = _end_msc(past, present)
 

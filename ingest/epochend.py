@@ -90,8 +90,9 @@ class EpochEnd:
 
     def _unread(self) -> Iterator[Unread]:
         poller = self._poller
-        is_settled = poller.settler.is_clean and self._is_connected and not poller.synchroniser.is_waiting
+        is_seen = self._is_connected and not poller.synchroniser.is_waiting
         for state in poller.states:
+            is_settled = is_seen and poller.settler.is_covered(feed_id=state.feed_id)
             reason = "" if is_settled else "the last pass over it was broken off"
             if state.symbol in poller.synchroniser.unagreed:
                 reason = "its history was not whole"
@@ -102,6 +103,7 @@ class EpochEnd:
 
     def _period(self, state: FeedState, reason: str) -> Unread:
         target = self._poller.target
-        covered_msc = state.last_msc if self._covered_msc is None else min(self._covered_msc, state.last_msc)
-        from_msc = max(covered_msc - HOUR_MS, state.begins_msc) - target.offset_ms
+        covered_msc = self._poller.settler.covered_of(feed_id=state.feed_id)
+        known = [msc for msc in (self._covered_msc, covered_msc, state.last_msc) if msc is not None]
+        from_msc = max(min(known) - HOUR_MS, state.begins_msc) - target.offset_ms
         return Unread(state.feed_id, state.symbol, from_msc, target.epoch.ends_msc, reason)

@@ -28,6 +28,12 @@ def of(terminal: Readable, target: Target, *, now_msc: Callable[[], int], seen_m
     return EpochView(terminal, target, now_msc=now_msc, seen_msc=seen_msc)
 
 
+def remember(view: Readable, *, feed_id: int, ticks: Ticks) -> None:
+    """Let a view know what its poller has captured through it; a terminal shown as it is need not know."""
+    if isinstance(view, EpochView):
+        view.remember(feed_id, ticks)
+
+
 class EpochView:
     """A terminal as it shows one epoch. Fits :class:`ingest.sources.terminal.Readable`."""
 
@@ -45,12 +51,19 @@ class EpochView:
         self._ends_msc = target.epoch.ends_msc + target.offset_ms + epochs.skipped_ms(place)
         self._own = epochs.repeated(place)
         self._next = epochs.repeated(place + 1)
-        # The first pass of a repeated hour as captured, by feed; read when first needed.
+        # The first pass of a repeated hour as captured, by feed; read when first needed. What its poller captures later
+        # is added; where another one did, there has to be a new view.
         self._first_pass: dict[int, Ticks] | None = None
 
-    def forget(self) -> None:
-        """Read the first pass again when it is next needed, after something of it was captured."""
-        self._first_pass = None
+    def remember(self, feed_id: int, ticks: Ticks) -> None:
+        """Add what was captured of this epoch, where it is the first pass of a repeated hour."""
+        if self._next is None or self._first_pass is None:
+            return
+        inside = (ticks["time_msc"] >= self._next[0]) & (ticks["time_msc"] < self._next[1])
+        if not inside.any():
+            return
+        known = tick_arrays.join([self._first_pass.get(feed_id, tick_arrays.empty()), ticks[inside]])
+        self._first_pass[feed_id] = known[np.argsort(known["time_msc"], kind="stable")]
 
     def copy_ticks_from(self, symbol: str, date_from: int, count: int, flags: int, /) -> Ticks | None:
         """See :meth:`Readable.copy_ticks_from`; asks for more while rows of other epochs fill the page."""

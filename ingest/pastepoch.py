@@ -3,10 +3,11 @@
 from ingest import detached
 from ingest.poller import Poller
 from ingest.settle import PERIOD_S
+from ingest.sources.terminal import Link
 from tickhub.core import clock
 from tickhub.core.clock import HOUR_MS
 
-# How long after a switch the hour before it is still looked at.
+# How long after a switch the hour before it is still looked at: until a pass later than that found nothing more.
 _WATCHED_MS = 2 * HOUR_MS
 
 
@@ -17,6 +18,8 @@ class PastEpoch:
         self._current = current
         self._past = detached.poller(current, current.target.place - 1)
         self._due_s = clock.monotonic_s()
+        # The pass that ends the watch has been made; None until cursors are read.
+        self._is_over: bool | None = None
 
     def step(self) -> int:
         """Pass over the hour before the switch if it is time to; return the late ticks captured.
@@ -30,8 +33,16 @@ class PastEpoch:
 
     @property
     def is_watching(self) -> bool:
-        """Return whether the switch is recent."""
-        return self._current.utc_msc < self._current.target.epoch.starts_msc + _WATCHED_MS
+        """Return whether late rows may still come, or have come unseen: while nobody polled, or without the broker."""
+        if self._is_over is None:
+            target = self._current.target
+            newest = [state.last_msc - target.offset_ms for state in self._current.states]
+            self._is_over = max(newest, default=0) >= self._ends_msc
+        return not self._is_over
+
+    @property
+    def _ends_msc(self) -> int:
+        return self._current.target.epoch.starts_msc + _WATCHED_MS
 
     def run(self) -> int:
         """Pass over the hour before the switch until nothing new is found. Raises as :meth:`step`."""
@@ -40,4 +51,6 @@ class PastEpoch:
         past.settler.covered_msc = past.target.epoch.ends_msc + past.target.offset_ms
         found = past.settler.run(past.states, now_msc=past.utc_msc + past.target.offset_ms)
         detached.take_over(past, self._current, found)
+        is_reached = self._current.source.health().link is Link.CONNECTED
+        self._is_over = past.settler.is_clean and is_reached and self._current.utc_msc >= self._ends_msc
         return found

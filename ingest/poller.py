@@ -348,6 +348,7 @@ class Poller:
                 state.position = Position(
                     move.epoch_id, move.last_msc, move.taken, version=(move.version or 0) + 1, last_batch_id=batch_id
                 )
+            epochview.remember(self.terminal, feed_id=state.feed_id, ticks=piece.ticks)
             sent[state.feed_id] = tick_arrays.join([sent.get(state.feed_id, tick_arrays.empty()), piece.ticks])[
                 -CONTEXT_TICKS:
             ]

@@ -3,8 +3,8 @@
 A pass begins every five minutes (of the host or of the terminal, whichever is first), after every start and error, and
 before a drain ends. It covers the time since the newest pass that found nothing new, and one hour before. Hours long
 past are compared by their digests, and row by row where these differ; the last hours row by row, a minute at a time, so
-that polling goes on in between. A pass that could not read everything does not count; one that found something is
-repeated.
+that polling goes on in between. A pass does not count for feeds that it could not read: the next one covers for them
+what this one did not see. One that found something is repeated.
 """
 
 import logging
@@ -36,6 +36,8 @@ _ROWS_WANTED = 200_000
 _RETRY_S = 5.0
 _OVERDUE_S = 60.0
 _PASSES_MOST = 5
+# How far around a slice that shows nothing of what was captured it is looked for anything else.
+_AROUND_S = 3600
 
 # One feed's hours by digest, as captured or as shown.
 Hours = dict[int, Digest]
@@ -68,13 +70,38 @@ class Settler:
         self._running: Iterator[int] | None = None
         self._begun_msc = 0
         self._found = 0
-        # The newest pass has read everything and found nothing new.
-        self.is_clean = False
         # From here the history is passed over once more, at a time of the monotonic clock.
         self._doubted_msc: int | None = None
         self._again_s = 0.0
+        # The feeds of the pass under way, and whether it is one of all of them.
+        self._states: Sequence[FeedState] = ()
+        self._is_of_all = True
+        # Up to where it found them covered, those behind aside.
+        self._before_msc = 0
+        # Why feeds could not be read in the pass or slice under way, by feed.
+        self._failed: dict[int, reading.ReadFailed] = {}
+        # Up to where feeds are covered that passes could not read since, by feed.
+        self._behind: dict[int, int] = {}
+        self._retry_s = 0.0
+        # The newest pass went to its end and found nothing new.
+        self._is_concluded = False
         # Rows that a pass has told of as gone, by feed.
         self.told_gone: dict[int, set[bytes]] = {}
+
+    @property
+    def is_clean(self) -> bool:
+        """Return whether the newest pass found nothing new, and every feed is covered."""
+        return self._is_concluded and not self._behind
+
+    def is_covered(self, *, feed_id: int) -> bool:
+        """Return whether the newest pass found nothing new, and a feed is covered."""
+        return self._is_concluded and feed_id not in self._behind
+
+    def covered_of(self, *, feed_id: int) -> int | None:
+        """Return up to where a feed is covered; None before anything was captured."""
+        if self.covered_msc is None:
+            return None
+        return min(self.covered_msc, self._behind.get(feed_id, self.covered_msc))
 
     @property
     def is_overdue(self) -> bool:
@@ -83,7 +110,7 @@ class Settler:
 
     def restart(self, *, covered_msc: int | None) -> None:
         """Forget the pass under way; the next one covers the time since the newest tick captured."""
-        self._running, self.is_clean = None, False
+        self._running, self._is_concluded = None, False
         if covered_msc is not None:
             self.covered_msc = covered_msc if self.covered_msc is None else min(self.covered_msc, covered_msc)
             self.due_s = clock.monotonic_s()
@@ -100,10 +127,10 @@ class Settler:
     @property
     def proven_msc(self) -> int | None:
         """Return up to when nothing new can be found in the past; None before anything was captured."""
-        return None if self.covered_msc is None else self._proven(self.covered_msc)
-
-    def _proven(self, covered_msc: int) -> int:
-        return covered_msc if self._doubted_msc is None else min(covered_msc, self._doubted_msc)
+        if self.covered_msc is None:
+            return None
+        doubted = [] if self._doubted_msc is None else [self._doubted_msc]
+        return min([self.covered_msc, *doubted, *self._behind.values()])
 
     def step(self, states: Sequence[FeedState], *, now_msc: int) -> int:
         """Go one step on if a pass is due or under way; return the late ticks captured.
@@ -118,10 +145,17 @@ class Settler:
                 self.restart(covered_msc=self._doubted_msc)
                 self._doubted_msc = None
             is_due = clock.monotonic_s() >= self.due_s
-            if not is_due and self._sure(now_msc) - self.covered_msc < PERIOD_S * 1000:
-                return 0
-            self._begin(states, now_msc, SLICE_S)
+            if is_due or self._sure(now_msc) - self.covered_msc >= PERIOD_S * 1000:
+                self._begin(states, now_msc, SLICE_S)
+            elif readable := self._readable_again(states):
+                self._begin(readable, now_msc, SLICE_S, is_of_all=False)
         return self._advance()
+
+    def _readable_again(self, states: Sequence[FeedState]) -> list[FeedState]:
+        """Return the feeds that passes could not read and a poll now can."""
+        if not self._behind or clock.monotonic_s() < self._retry_s:
+            return []
+        return [state for state in states if state.feed_id in self._behind and state.error is None]
 
     def run(self, states: Sequence[FeedState], *, now_msc: int) -> int:
         """Pass until nothing new is found; return the late ticks captured. Raises as :meth:`step`."""
@@ -143,11 +177,18 @@ class Settler:
         """
         for number in range(from_msc // 1000 // SLICE_ALONE_S, -(-to_msc // 1000 // SLICE_ALONE_S)):
             start, end = number * SLICE_ALONE_S, (number + 1) * SLICE_ALONE_S
-            yield self._slice(states, max(start, from_msc // 1000), min(end, -(-to_msc // 1000)), now_msc)
+            self._failed.clear()
+            found = self._slice(states, max(start, from_msc // 1000), min(end, -(-to_msc // 1000)), now_msc)
+            for error in self._failed.values():
+                raise error
+            yield found
 
-    def _begin(self, states: Sequence[FeedState], now_msc: int, slice_s: int) -> None:
-        self.due_s = clock.monotonic_s() + PERIOD_S
-        self._begun_msc, self._found, self.is_clean = now_msc, 0, False
+    def _begin(self, states: Sequence[FeedState], now_msc: int, slice_s: int, *, is_of_all: bool = True) -> None:
+        if is_of_all:
+            self.due_s = clock.monotonic_s() + PERIOD_S
+        self._begun_msc, self._found, self._is_concluded = now_msc, 0, False
+        self._states, self._is_of_all, self._failed = states, is_of_all, {}
+        self._before_msc = now_msc if self.covered_msc is None else min(self.covered_msc, now_msc)
         self._running = self._pass(states, now_msc, slice_s)
 
     def _advance(self) -> int:
@@ -165,8 +206,7 @@ class Settler:
         if found is None:
             self._running = None
             if self._found == 0:
-                self.covered_msc, self.is_clean = self._sure(self._begun_msc), True
-                self.record(self._proven(self.covered_msc))
+                self._conclude()
             return 0
         self._found += found
         return found
@@ -174,24 +214,65 @@ class Settler:
     def _sure(self, time_msc: int) -> int:
         return time_msc if self.sure_msc is None else min(time_msc, self.sure_msc)
 
+    def _conclude(self) -> None:
+        """Note up to where a pass that found nothing new has covered each feed."""
+        for state in self._states:
+            if state.feed_id in self._failed:
+                self._behind.setdefault(state.feed_id, self._before_msc)
+            else:
+                self._behind.pop(state.feed_id, None)
+        if self._is_of_all:
+            self.covered_msc = self._sure(self._begun_msc)
+        if self._failed:
+            self._retry_s = clock.monotonic_s() + _RETRY_S
+        self._is_concluded = True
+        if self.proven_msc is not None:
+            self.record(self.proven_msc)
+
     def _pass(self, states: Sequence[FeedState], now_msc: int, slice_s: int) -> Iterator[int]:
         """Yield the ticks captured by each step."""
-        covered_msc = now_msc if self.covered_msc is None else min(self.covered_msc, now_msc)
-        first_second = (covered_msc - HOUR_MS) // 1000
-        slices: set[int] = set()
+        slices: dict[int, list[FeedState]] = {}
         for state in states:
-            start, end = max(first_second, state.begins_msc // 1000), state.tail.first_second
-            if end - start > _BY_DIGEST_S:
-                differing: list[int] = []
-                for _ in self._differing_hours(state, start, end, differing):
-                    yield 0
-                for hour in differing:
-                    begin = (hour * HOUR_MS + self.target.offset_ms) // 1000
-                    slices.update(range(begin // slice_s, -(-(begin + 3600) // slice_s)))
-                start = self._whole_hours(start, end)[1] * 3600 + self.target.offset_ms // 1000
-            slices.update(range(start // slice_s, -(-end // slice_s)))
-        for number in sorted(slices):
-            yield self._slice(states, max(number * slice_s, first_second - 3600), (number + 1) * slice_s, now_msc)
+            numbers: set[int] = set()
+            try:
+                yield from self._numbers(state, slice_s, numbers)
+            except reading.ReadFailed as error:
+                self._fail(state, error)
+                continue
+            for number in numbers:
+                slices.setdefault(number, []).append(state)
+        for number, concerned in sorted(slices.items(), key=lambda item: item[0]):
+            first_second = min(self._first_second(state) for state in concerned)
+            yield self._slice(concerned, max(number * slice_s, first_second - 3600), (number + 1) * slice_s, now_msc)
+
+    def _first_second(self, state: FeedState) -> int:
+        covered_msc = min(self._before_msc, self._behind.get(state.feed_id, self._before_msc))
+        return (covered_msc - HOUR_MS) // 1000
+
+    def _numbers(self, state: FeedState, slice_s: int, found: set[int]) -> Iterator[int]:
+        """Find which slices of one feed have to be compared; yields whenever a poll may go on.
+
+        :raises reading.ReadFailed: if the newest poll could not read the feed, or its history cannot be read
+        """
+        if state.error is not None:
+            code, text = state.error
+            raise reading.ReadFailed(symbol=state.symbol, code=code, text=text)
+        start, end = max(self._first_second(state), state.begins_msc // 1000), state.tail.first_second
+        if end - start > _BY_DIGEST_S:
+            differing: list[int] = []
+            for _ in self._differing_hours(state, start, end, differing):
+                yield 0
+            for hour in differing:
+                begin = (hour * HOUR_MS + self.target.offset_ms) // 1000
+                found.update(range(begin // slice_s, -(-(begin + 3600) // slice_s)))
+            start = self._whole_hours(start, end)[1] * 3600 + self.target.offset_ms // 1000
+        found.update(range(start // slice_s, -(-end // slice_s)))
+
+    def _fail(self, state: FeedState, error: reading.ReadFailed) -> None:
+        """Leave a feed out of the pass under way: it is not covered by it."""
+        self._failed[state.feed_id] = error
+        metrics.READ_ERRORS.labels(self.target.name).inc()
+        logger.warning("past of a feed not read", extra={"source": self.target.name, "error": str(error)})
 
     def _whole_hours(self, start: int, end: int) -> tuple[int, int]:
         """Return the UTC hours from the one that holds ``start`` up to the last one that ends before ``end``."""
@@ -229,7 +310,7 @@ class Settler:
         return digest.by_key(ticks, (ticks["time_msc"] - offset_ms) // HOUR_MS, offset_ms=offset_ms), len(ticks)
 
     def _slice(self, states: Sequence[FeedState], start: int, end: int, now_msc: int) -> int:
-        shown = [(state, self._shown(state, start, end)) for state in states]
+        shown = [(state, self._shown(state, start, end)) for state in states if state.feed_id not in self._failed]
         doubtful = [(state, rows) for state, rows in shown if rows is not None]
         if not doubtful:
             return 0
@@ -238,7 +319,11 @@ class Settler:
             from_msc=max(start * 1000 - self.target.offset_ms, self.target.epoch.starts_msc),
             to_msc=end * 1000 - self.target.offset_ms,
         )
-        found = [self._compare(state, rows, start, end, captured) for state, rows in doubtful]
+        found = [
+            self._compare(state, rows, start, end, captured)
+            for state, rows in doubtful
+            if len(rows) or not self._is_hidden(state, start, end, captured)
+        ]
         pieces = [(piece, gone) for piece, gone in found if piece is not None]
         saved = self.save([piece for piece, _ in pieces], now_msc=now_msc)
         for piece, gone in pieces:
@@ -249,16 +334,38 @@ class Settler:
         return saved
 
     def _shown(self, state: FeedState, start: int, end: int) -> Ticks | None:
-        """Read one feed's slice, up to where its tail begins; None where it is empty or known to be captured.
+        """Read one feed's slice, up to where its tail begins.
 
-        :raises reading.ReadFailed: if the terminal cannot be read
+        None where it is empty or known to be captured, or cannot be read.
         """
         start, end = self._bounds(state, start, end)
         if end <= start:
             return None
-        shown = reading.read_range(self.terminal, state.symbol, from_second=start, to_second=end)
+        try:
+            shown = reading.read_range(self.terminal, state.symbol, from_second=start, to_second=end)
+        except reading.ReadFailed as error:
+            self._fail(state, error)
+            return None
         shown = shown[shown["time_msc"] >= state.begins_msc]
         return None if state.minutes.is_all(shown, start_msc=start * 1000, end_msc=end * 1000) else shown
+
+    def _is_hidden(self, state: FeedState, start: int, end: int, captured: dict[int, queries.Captured]) -> bool:
+        """Return whether a terminal that shows nothing of a slice has lost the symbol, not its history.
+
+        That it shows nothing of the hours around it either tells them apart.
+        """
+        if len(self._known(state, start, end, captured)) == 0:
+            return False
+        try:
+            around = reading.read_range(
+                self.terminal, state.symbol, from_second=start - _AROUND_S, to_second=end + _AROUND_S
+            )
+        except reading.ReadFailed as error:
+            self._fail(state, error)
+            return True
+        if len(around) == 0:
+            self._fail(state, reading.ReadFailed(symbol=state.symbol, code=0, text="no row of those captured"))
+        return len(around) == 0
 
     def _bounds(self, state: FeedState, start: int, end: int) -> tuple[int, int]:
         return max(start, state.begins_msc // 1000), min(end, state.tail.first_second)
@@ -267,10 +374,7 @@ class Settler:
         self, state: FeedState, shown: Ticks, start: int, end: int, captured: dict[int, queries.Captured]
     ) -> tuple[Piece | None, set[bytes]]:
         """Compare one feed's slice with what was captured; None where there is nothing to tell."""
-        start, end = self._bounds(state, start, end)
-        known = captured[state.feed_id].ticks if state.feed_id in captured else tick_arrays.empty()
-        begin_msc = max(start * 1000, state.begins_msc)
-        known = known[(known["time_msc"] >= begin_msc) & (known["time_msc"] < end * 1000)]
+        known = self._known(state, start, end, captured)
         result = comparing.compare(known, shown)
         new, lost = shown[result.is_new], known[result.is_gone]
         gone = self._newly_gone(state, lost)
@@ -281,6 +385,13 @@ class Settler:
         told = lost[[record.tobytes() in gone for record in lost]]
         piece = Piece(state, new, seq, late, feedstate.before(state), told, captured_msc=known["time_msc"])
         return piece, gone
+
+    def _known(self, state: FeedState, start: int, end: int, captured: dict[int, queries.Captured]) -> Ticks:
+        """Return what was captured of one feed's slice, as far as it is read."""
+        start, end = self._bounds(state, start, end)
+        known = captured[state.feed_id].ticks if state.feed_id in captured else tick_arrays.empty()
+        begin_msc = max(start * 1000, state.begins_msc)
+        return known[(known["time_msc"] >= begin_msc) & (known["time_msc"] < end * 1000)]
 
     def _newly_gone(self, state: FeedState, gone: Ticks) -> set[bytes]:
         """Return the records gone that no earlier pass has told of."""

@@ -15,7 +15,7 @@ from ingest.sources.session import WrongAccount
 from ingest.sources.terminal import OpenSource
 from ingest.target import Options
 from quality import incidents
-from tickhub import disk, polling, publishing
+from tickhub import disk, polling, publishing, repeating
 from tickhub.core import clock
 from tickhub.polling import Ending
 from tickhub.reference import sources
@@ -37,22 +37,37 @@ class Run:
 
 def capture(run: Run, ending: Ending, should_stop: Callable[[], bool], log: ConnectionLog) -> int:
     """Capture one epoch of the terminal's clock after another; return the ticks captured."""
-    place, captured = first_place(run.registered), 0
-    _ask_for_earlier(run.registered, place)
-    while True:
-        poller = make_poller(run, place)
+    captured = 0
+    poller = repeating.insist(lambda: _first_poller(run), should_stop, what="capture not begun")
+    while poller is not None:
         try:
             unread = polling.capture_epoch(poller, ending, should_stop, log)
         except WrongAccount:
             polling.note(poller, log)
             raise
         captured += poller.captured
-        if unread is None:
-            return captured
+        poller = None if unread is None else _next_poller(run, poller, unread, should_stop)
+    return captured
+
+
+def _first_poller(run: Run) -> Poller:
+    place = first_place(run.registered)
+    _ask_for_earlier(run.registered, place)
+    return make_poller(run, place)
+
+
+def _next_poller(run: Run, poller: Poller, unread: Sequence[Unread], should_stop: Callable[[], bool]) -> Poller | None:
+    """Note what an epoch leaves behind, then return the poller of the next one; None if told to stop before."""
+    found: list[Poller] = []
+
+    def leave() -> None:
         if unread:
             _tell_unread(poller, unread)
         _record_unsure(poller)
-        place += 1
+        found.append(make_poller(run, poller.target.place + 1))
+
+    repeating.repeat(poller, leave, should_stop)
+    return found[-1] if found else None
 
 
 def first_place(registered: Registered) -> int:

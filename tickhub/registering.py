@@ -25,6 +25,7 @@ from tickhub.reference import corrections, sources
 from tickhub.reference import queries as reference
 from tickhub.reference.models import Source
 from tickhub.reference.sources import Description, SymbolDescription
+from tickhub.repeating import insist
 
 logger = logging.getLogger(__name__)
 
@@ -172,7 +173,11 @@ def acquire(registered: Registered, should_stop: Callable[[], bool]) -> leases.H
     is_told = False
     while not should_stop():
         try:
-            return leases.acquire(source_id=registered.source_id, holder=holder, ttl_ms=settings.LEASE_TTL_MS)
+            return insist(
+                lambda: leases.acquire(source_id=registered.source_id, holder=holder, ttl_ms=settings.LEASE_TTL_MS),
+                should_stop,
+                what="lease not taken",
+            )
         except leases.LeaseHeld as error:
             if not is_told:
                 logger.info("waiting for the lease", extra={"source": registered.name, "reason": str(error)})

@@ -3,6 +3,7 @@
 import logging
 import random
 from collections.abc import Callable
+from typing import TypeVar
 
 from django.db import DatabaseError, InterfaceError, connection
 
@@ -17,6 +18,8 @@ logger = logging.getLogger(__name__)
 _BACK_OFF_S = (0.1, 5.0)
 # How often it is looked whether something may be saved again.
 _CLOSED_S = 0.5
+
+_T = TypeVar("_T")
 
 
 def repeat(poller: Poller, action: Callable[[], int | None], should_stop: Callable[[], bool]) -> int:
@@ -49,6 +52,25 @@ def repeat(poller: Poller, action: Callable[[], int | None], should_stop: Callab
             return done
         if should_stop():
             return 0
+        clock.sleep(random.uniform(0, wait_s))  # noqa: S311  # jitter, no secret
+        wait_s = min(wait_s * 2, _BACK_OFF_S[1])
+
+
+def insist(action: Callable[[], _T], should_stop: Callable[[], bool], *, what: str) -> _T | None:
+    """Run an action before there is a poller; after a database error wait and repeat it. None if told to stop.
+
+    ``what`` says in the log what waits.
+    """
+    wait_s = _BACK_OFF_S[0]
+    while True:
+        heartbeat.beat()
+        try:
+            return action()
+        except (DatabaseError, InterfaceError) as error:
+            logger.warning(what, extra={"error": str(error).split("\n", 1)[0]})
+            connection.close()
+        if should_stop():
+            return None
         clock.sleep(random.uniform(0, wait_s))  # noqa: S311  # jitter, no secret
         wait_s = min(wait_s * 2, _BACK_OFF_S[1])
 

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Iterable
 
 import redis
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, InterfaceError, connection
 
 from ingest.gate import Gate
 from quality import incidents
@@ -80,7 +80,7 @@ class DiskGate(Gate):
             while self._untold:
                 incidents.raise_condition(cause="CAPTURE_STOPPED", source_id=self._source_id, evidence=self._untold[0])
                 self._untold.pop(0)
-        except DatabaseError as error:
+        except (DatabaseError, InterfaceError) as error:
             connection.close()
             logger.warning("incident waits", extra={"source": self._name, "error": str(error).split("\n", 1)[0]})
 

@@ -6,12 +6,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from django.db import connection
+from django.db import InterfaceError, connection
 from pytest_django.fixtures import Settings
 
 from ingest.models import Batch, Lease
 from quality.models import Incident
 from storage import latest
+from tests.away import away
 from tests.builders import make_ticks
 from tests.capturing import make_rig
 from tickhub import disk, overflow, pipeline, publishing, repeating, stops, tasks
@@ -102,6 +103,23 @@ def test_a_poller_stops_when_postgresql_has_no_room_and_goes_on_by_itself(settin
         "OPEN",
     )
     assert incident.evidence["reason"] == "could not extend file: No space left on device"
+
+
+def test_a_stop_is_told_later_where_the_connection_is_lost_just_then() -> None:
+    gate = DiskGate(source_id=0, name="hand", guard=blind_guard())
+    rig = make_rig("EURUSD", gate=gate)
+    gate._source_id = rig.poller.target.source_id
+    rig.terminal.history["EURUSD"] = make_ticks([(1, 1.1, 1.2)])
+    rig.source.now_msc += 10
+    with refusing("INSERT", "ingest_batch"):
+        repeating.repeat(rig.poller, rig.poller.poll, lambda: True)
+
+    with away("quality_incident", times=1, error=InterfaceError):
+        saved = repeating.repeat(rig.poller, rig.poller.poll, lambda: False)
+    repeating.repeat(rig.poller, rig.poller.poll, lambda: False)
+
+    assert saved == 1
+    assert Incident.objects.get().cause == "CAPTURE_STOPPED"
 
 
 def test_a_stopped_poller_keeps_its_lease_and_health_says_so(tmp_path: Path) -> None:

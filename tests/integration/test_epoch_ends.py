@@ -3,13 +3,17 @@
 from collections.abc import Iterable
 
 import pytest
+from django.db import OperationalError
 
-from ingest import queries
-from ingest.models import Backfill
+from ingest import leases, queries
+from ingest.models import Backfill, Batch
 from ingest.sources.terminal import Link
-from quality.models import Incident
-from tests.integration.test_clocks import HOUR_MS, SPRING_MSC
+from quality.models import Finding, Incident
+from tests import running
+from tests.away import away
+from tests.integration.test_clocks import AUTUMN_MSC, HOUR_MS, SPRING_MSC
 from tests.scripted import Step, keep_time, make_run, play, quotes
+from tickhub import registering
 from tickhub.core.ticks import Int64s
 from tickhub.epochs import Run
 
@@ -165,3 +169,69 @@ def test_a_history_that_never_agreed_at_the_switch_is_left_to_a_backfill_and_tol
 
     assert Backfill.objects.get().to_msc == SPRING_MSC
     assert Incident.objects.get().evidence["feeds"][0]["why"] == "its history was not whole"
+
+
+def test_a_late_row_of_the_old_epoch_is_captured_after_an_outage_that_began_soon_after_the_switch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    source, run = make_run("X", begins_msc=SPRING_MSC - 3 * HOUR_MS)
+    keep_time(source, monkeypatch)
+    # The newest row of the old epoch comes while the broker is not reached.
+    before = [at(minute * MINUTE_MS, shows=slice(16)) for minute in (-5, 1, 2)]
+    away = [at(minute * MINUTE_MS, shows=slice(16), link=Link.LINK_LOST) for minute in range(10, 190, 20)]
+
+    play(source, run, [*before, *away, *the_present(5)])
+
+    assert [ms for ms in captured(run) if ms < 0] == OLD_ROWS
+
+
+@pytest.mark.parametrize(
+    ("shown_from", "minutes"),
+    [
+        pytest.param(7, [-1, 1, 7, 13, 30, 50], id="before the old epoch is left"),
+        pytest.param(10, [-1, 1, 2, 3, 4, 10, 16, 30, 50], id="after it"),
+    ],
+)
+def test_a_late_row_of_an_hour_s_first_pass_is_captured_once_and_is_not_gone_when_the_second_reaches_it(
+    shown_from: int, minutes: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, run = make_run("X", begins_msc=AUTUMN_MSC - 90 * MINUTE_MS)
+    keep_time(source, monkeypatch)
+    # Three hours ahead of UTC before the switch, two after it: 08:20 on the broker's clock, shown a little late.
+    first = [AUTUMN_MSC + 3 * HOUR_MS + minute * MINUTE_MS for minute in range(-80, 0)]
+    late = [AUTUMN_MSC + 3 * HOUR_MS - 40 * MINUTE_MS + 500]
+
+    def step(minute: int) -> Step:
+        second = [AUTUMN_MSC + 2 * HOUR_MS + i * MINUTE_MS + 30_000 for i in range(minute)]
+        shown = sorted(first[: 80 + minute] + (late if minute >= shown_from else []) + second)
+        return Step(AUTUMN_MSC + minute * MINUTE_MS + 40_000, {"X": quotes(shown)})
+
+    play(source, run, [step(minute) for minute in minutes])
+
+    running.drain()
+    assert sum(Batch.objects.values_list("tick_count", flat=True)) == 80 + 1 + 50
+    assert not Finding.objects.filter(cause="HISTORY_CHANGED").exists()
+
+
+def test_a_database_that_is_away_at_the_switch_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    source, run = make_run("X", begins_msc=SPRING_MSC - 3 * HOUR_MS)
+    keep_time(source, monkeypatch)
+
+    # Read when each epoch begins, and at no other time.
+    with away("reference_clockepoch", times=2) as told:
+        play(source, run, [at(-5 * MINUTE_MS), at(1 * MINUTE_MS), at(2 * MINUTE_MS), *the_present(5)])
+
+    assert told == [OperationalError] * 4
+    assert captured(run) == [*OLD_ROWS, *live(200 * MINUTE_MS + 4_001)]
+
+
+def test_a_database_that_is_away_when_the_lease_is_taken_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    source, run = make_run("X", begins_msc=SPRING_MSC)
+    keep_time(source, monkeypatch)
+    leases.release(run.lease)
+
+    with away("INSERT INTO ingest_lease", times=2):
+        lease = registering.acquire(run.registered, lambda: False)
+
+    assert lease is not None
+    assert lease.fence == run.lease.fence + 1

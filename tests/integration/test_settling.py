@@ -156,3 +156,56 @@ def test_bytes_that_were_dropped_stop_the_poller_instead_of_a_second_capture() -
     with pytest.raises(queries.PayloadGone):
         rig.poller.load()
     assert not issubclass(queries.PayloadGone, TransientError)
+
+
+def test_a_symbol_that_shows_nothing_any_more_is_no_changed_history_of_the_hour_before() -> None:
+    rig = make_rig("EURUSD")
+    rows = make_ticks([(i * 1000, 1.1, 1.2) for i in range(300)])
+    rig.terminal.history["EURUSD"] = rows
+    poll(rig, at_ms=300_000)
+    # The rows leave the tail, and the pass has to fetch them again.
+    rig.poller.load()
+    rig.terminal.history["EURUSD"] = rows[:0]
+
+    for i in range(80):
+        poll(rig, at_ms=301_000 + i * 50)
+
+    assert sum(part["missing"] for batch in Batch.objects.order_by("pk") for part in batch.parts) == 0
+
+
+def test_a_pass_that_is_shown_nothing_of_what_was_captured_covers_nothing() -> None:
+    rig = make_rig("EURUSD")
+    rows = make_ticks([(i * 1000, 1.1, 1.2) for i in range(300)])
+    rig.terminal.history["EURUSD"] = rows
+    poll(rig, at_ms=300_000)
+    rig.poller.load()
+    rig.terminal.history["EURUSD"] = rows[:0]
+
+    # No poll has noticed.
+    found = rig.poller.settler.run(rig.poller.states, now_msc=NOON_MSC + 300_000)
+
+    assert (found, Batch.objects.count()) == (0, 1)
+    assert not rig.poller.settler.is_clean
+
+
+def test_a_symbol_that_cannot_be_read_does_not_keep_late_rows_of_others_from_being_captured() -> None:
+    rig = make_rig("EURUSD", "GBPUSD")
+    before = make_ticks([(i * 1000, 1.1, 1.2) for i in range(100)])
+    rig.terminal.history = {"EURUSD": before, "GBPUSD": before}
+    poll(rig, at_ms=100_000)
+    rig.poller.load()
+    inserted = tick_arrays.join([before[:50], make_ticks([(49_500, 1.5, 1.6)]), before[50:]])
+    rig.terminal.history = {"EURUSD": inserted, "GBPUSD": inserted}
+    rig.terminal.fails = {"EURUSD"}
+    for hour in (0, 2):
+        for i in range(80):
+            poll(rig, at_ms=101_000 + hour * HOUR_MS + i * 50)
+    others = captured(rig, "GBPUSD")
+    rig.terminal.fails = set()
+
+    # For the symbol that could not be read, the pass covers hours later what it could not see.
+    for i in range(80):
+        poll(rig, at_ms=5 * HOUR_MS + i * 50)
+
+    assert len(others) == 101
+    assert sorted(captured(rig, "EURUSD").tolist()) == sorted(inserted.tolist())
