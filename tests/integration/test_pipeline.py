@@ -1,71 +1,29 @@
-"""Batches on the real database: judged, held, stored once, and failed whole where our own code fails."""
+"""Batches on the real database: judged, held, and stored once."""
 
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
-import psycopg
 import pytest
-from django.conf import settings
-from django.db import DatabaseError, IntegrityError, connection
+from django.db import IntegrityError, connection
 from pytest_django.fixtures import Settings
 
-from ingest import inbox
 from ingest.models import Batch
 from quality import incidents
-from quality.checks import prices
 from quality.models import Finding, Incident, QuarantinedTick
-from storage import partitions, reader, tick_writer
+from storage import partitions
 from storage.models import Partition
-from storage.reader import Stored
 from tests.builders import NOON_MSC, make_ticks, make_trades
-from tests.capturing import Rig, make_rig
-from tests.crash import workers
-from tests.crash.system import ROOT
-from tests.integration.embedded.conftest import wait_for
-from tickhub import pipeline, reconcile
+from tests.capturing import make_rig
+from tests.piping import GOOD, NAN, Quotes, assert_ledger_is_clean, capture, causes, quotes, stored
+from tickhub import pipeline
 from tickhub.core import clock, flags
 from tickhub.core import ticks as tick_arrays
 from tickhub.core.errors import TransientError
-from tickhub.core.ticks import Mask, Ticks
-from tickhub.management.periods import EVER
-from tickhub.reconcile import Scope
 
 pytestmark = pytest.mark.usefixtures("database")
 
-Quotes = list[tuple[int, float, float]]
-NAN, INF = float("nan"), float("inf")
-GOOD: Quotes = [(0, 1.1, 1.2), (0, 1.1, 1.2), (5, 1.1, 1.3)]
-
-
-def capture(rig: Rig, shown: Ticks) -> int:
-    """Let the terminal show ticks, poll, and return the batch."""
-    rig.terminal.history["EURUSD"] = shown
-    rig.source.now_msc = max(rig.source.now_msc, int(shown["time_msc"].max())) + 1
-    rig.poller.poll()
-    return rig.published[-1]
-
-
-def stored(rig: Rig, symbol: str = "EURUSD") -> Stored:
-    return reader.read(feed_id=rig.feeds[symbol].pk, from_msc=EVER[0], to_msc=EVER[1])
-
-
-def quotes(found: Stored) -> Quotes:
-    return [(int(t["time_msc"]) - NOON_MSC, float(t["bid"]), float(t["ask"])) for t in found.ticks]
-
-
-def causes() -> dict[str, int]:
-    """The findings by cause, with their ticks."""
-    return {finding.cause: finding.count for finding in Finding.objects.order_by("pk")}
-
-
-def assert_ledger_is_clean() -> None:
-    """Count in = count out at every station, as reconcile sees it (the source itself cannot be asked again)."""
-    assert reconcile.reconcile(Scope(is_deep=True)).differences == []
+INF = float("inf")
 
 
 @contextmanager
@@ -205,68 +163,6 @@ def test_the_table_refuses_a_seq_below_zero() -> None:
 
     with connection.cursor() as cursor, pytest.raises(IntegrityError, match="tick_seq_not_negative"):
         cursor.execute("UPDATE tick SET seq = -1 WHERE seq = 1")
-
-
-def test_a_check_that_raises_fails_its_batch_whole_and_a_release_stores_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    rig = make_rig("EURUSD")
-    shown = make_ticks([(0, NAN, 1.2), *GOOD[1:], (9, 1.1, 1.4)])
-    first = capture(rig, shown[:3])
-    with monkeypatch.context() as patched:
-        patched.setattr(prices, "crossed", lambda _: 1 // 0)
-        pipeline.process(batch_id=first)
-    second = capture(rig, shown)
-
-    pipeline.process(batch_id=second)
-
-    failed = Batch.objects.get(pk=first)
-    expected = f"batch {first}: check CROSSED raised ZeroDivisionError: integer division or modulo by zero"
-    assert (failed.status, failed.failure) == ("FAILED", expected)
-    assert quotes(stored(rig)) == [(9, 1.1, 1.4)]
-    assert QuarantinedTick.objects.count() == 0
-    assert Finding.objects.get(cause="BATCH_FAILED").evidence == {"error": expected}
-    assert inbox.release_failed(batch_ids=None) == [first]
-    assert pipeline.process(batch_id=first) == first
-    assert quotes(stored(rig)) == [*GOOD[1:], (9, 1.1, 1.4)]
-    assert [bytes(row.record) for row in QuarantinedTick.objects.all()] == [shown[:1].tobytes()]
-    assert_ledger_is_clean()
-
-
-def test_bytes_that_are_not_those_captured_fail_their_batch_and_both_digests_are_named() -> None:
-    rig = make_rig("EURUSD")
-    batch_id = capture(rig, make_ticks(GOOD))
-    with connection.cursor() as cursor:
-        cursor.execute("UPDATE batch_payload SET ticks = set_byte(ticks, 8, get_byte(ticks, 8) # 1)")
-
-    pipeline.process(batch_id=batch_id)
-
-    batch = Batch.objects.get()
-    expected = next(iter(batch.parts[0]["hours"].values()))
-    assert batch.status == "FAILED"
-    assert f"expected {expected}, was [3, " in batch.failure
-    assert len(stored(rig).ticks) == 0
-
-
-def test_bytes_of_another_length_than_declared_fail_their_batch() -> None:
-    rig = make_rig("EURUSD")
-    batch_id = capture(rig, make_ticks(GOOD))
-    with connection.cursor() as cursor:
-        cursor.execute("UPDATE batch_payload SET ticks = substr(ticks, 1, 60)")
-
-    pipeline.process(batch_id=batch_id)
-
-    assert Batch.objects.get().failure == f"batch {batch_id}: its parts declare 3 ticks, its bytes hold other"
-
-
-def test_bytes_that_are_gone_fail_their_batch() -> None:
-    rig = make_rig("EURUSD")
-    batch_id = capture(rig, make_ticks(GOOD))
-    with connection.cursor() as cursor:
-        cursor.execute("TRUNCATE batch_payload")
-
-    pipeline.process(batch_id=batch_id)
-
-    assert Batch.objects.get().status == "FAILED"
-    assert "are gone" in Batch.objects.get().failure
 
 
 @pytest.mark.parametrize("days", [-100 * 365, 3, 100 * 365])
@@ -412,99 +308,3 @@ def test_values_that_no_column_holds_are_held() -> None:
     rows = QuarantinedTick.objects.order_by("position")
     assert [flags.names(row.quality) for row in rows] == [("UNSTORABLE",)] * 3
     assert b"".join(bytes(row.record) for row in rows) == shown[1:].tobytes()
-
-
-@contextmanager
-def worker_caught(batch_id: int, *, table: str, statement: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
-    """Run a worker for one batch in a process of its own and hold it inside a statement of its transaction.
-
-    Gives the process and the id of its session; both may go on at the end of ``with``.
-    """
-    script = f"from tickhub import pipeline; pipeline.process(batch_id={batch_id})"
-    command = [sys.executable, str(ROOT / "manage.py"), "shell", "-v", "0", "--no-imports", "-c", script]
-    addresses = {"DATABASE_URL": workers.database_url(), "REDIS_URL": settings.REDIS_URL}
-    waits = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE %s"
-    day = clock.day_of(NOON_MSC)
-    # Its partition is there before, and outside, the transaction that is caught.
-    partitions.ensure([day], earliest_day=day, latest_day=day)
-    with (
-        psycopg.connect(workers.database_url()) as locking,
-        psycopg.connect(workers.database_url(), autocommit=True) as watching,
-    ):
-        locking.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE".encode())
-        with subprocess.Popen(command, env=os.environ | addresses, stderr=subprocess.DEVNULL) as process:
-            found: list[tuple[int, ...]] = []
-
-            def is_caught() -> bool:
-                found[:] = watching.execute(waits, [f"%{statement}%"]).fetchall()
-                return bool(found)
-
-            assert wait_for(is_caught, within_s=30)
-            yield process, found[0][0]
-            locking.rollback()
-
-
-CLAIMING = ("batch_payload", "FOR UPDATE OF b")
-TELLING = ("quality_finding", "INSERT INTO quality_finding")
-
-
-# A tick that has to be held makes the worker go the careful way, which copies.
-@pytest.mark.parametrize(("table", "statement"), [CLAIMING, ("tick", "COPY tick"), TELLING])
-def test_a_worker_killed_inside_its_transaction_leaves_nothing_behind(table: str, statement: str) -> None:
-    rig = make_rig("EURUSD")
-    shown: Quotes = [(0, 1.1, 1.2), (1, 1.3, 1.2), (2, NAN, 1.2)]
-    batch_id = capture(rig, make_ticks(shown))
-
-    with worker_caught(batch_id, table=table, statement=statement) as (process, _):
-        process.send_signal(signal.SIGKILL)
-
-    assert wait_for(lambda: pipeline.process(batch_id=batch_id) == batch_id, within_s=10)
-    assert quotes(stored(rig)) == shown[:2]
-    assert QuarantinedTick.objects.count() == 1
-    assert causes() == {"CROSSED": 1, "NOT_FINITE": 1}
-
-
-@pytest.mark.parametrize(("table", "statement"), [CLAIMING, ("tick", "INSERT INTO tick"), TELLING])
-def test_a_session_that_the_server_ends_fails_no_batch(table: str, statement: str) -> None:
-    rig = make_rig("EURUSD")
-    batch_id = capture(rig, make_ticks([*GOOD, (9, 1.3, 1.2)]))
-
-    with worker_caught(batch_id, table=table, statement=statement) as (process, session), connection.cursor() as cursor:
-        cursor.execute("SELECT pg_terminate_backend(%s)", [session])
-
-    assert process.returncode == 1
-    assert (Batch.objects.get().status, Batch.objects.get().failure) == ("WAITING", "")
-    assert causes() == {}
-
-
-# Few ticks are inserted, many are copied: the server's word comes by another statement.
-@pytest.mark.parametrize("count", [3, tick_writer.INSERT_ROWS_MAX + 1])
-def test_a_worker_that_the_server_has_given_up_waiting_for_fails_no_batch(
-    count: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    rig = make_rig("EURUSD")
-    shown: Quotes = [(msc, 1.1, 1.2) for msc in range(count)]
-    batch_id = capture(rig, make_ticks(shown))
-    check = prices.crossed
-    with connection.cursor() as cursor:
-        cursor.execute("SET idle_in_transaction_session_timeout = 100")
-        cursor.execute("SELECT pg_backend_pid()")
-        (session,) = cursor.fetchone()
-
-    def is_ended() -> bool:
-        with psycopg.connect(workers.database_url()) as watching:
-            return not watching.execute("SELECT 1 FROM pg_stat_activity WHERE pid = %s", [session]).fetchall()
-
-    def crossed_too_late(ticks: Ticks) -> Mask:
-        assert wait_for(is_ended, within_s=10)
-        return check(ticks)
-
-    monkeypatch.setattr(prices, "crossed", crossed_too_late)
-    with pytest.raises(DatabaseError):
-        pipeline.process(batch_id=batch_id)
-    connection.close()
-    monkeypatch.undo()
-
-    assert (Batch.objects.get().status, Batch.objects.get().failure) == ("WAITING", "")
-    assert pipeline.process(batch_id=batch_id) == batch_id
-    assert quotes(stored(rig)) == shown
