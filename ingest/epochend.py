@@ -86,7 +86,8 @@ class EpochEnd:
 
     def unread(self) -> list[Unread]:
         """Return what has to be read again, after the last pass over the epoch's past."""
-        return list(self._unread())
+        # A feed that begins in a later epoch has nothing in this one.
+        return [left for left in self._unread() if left.from_msc < left.to_msc]
 
     def _unread(self) -> Iterator[Unread]:
         poller = self._poller

@@ -140,6 +140,20 @@ def test_a_symbol_that_alone_cannot_be_read_at_the_switch_is_left_to_a_backfill_
     ]
 
 
+def test_a_symbol_that_begins_after_the_switch_has_left_nothing_unread_before_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    source, run = make_run("X", "Y", begins_msc=SPRING_MSC - 3 * HOUR_MS)
+    keep_time(source, monkeypatch)
+    run.registered.feeds["Y"] = (run.registered.feeds["Y"][0], SPRING_MSC + MINUTE_MS)
+    failing = [at(minute * MINUTE_MS, "X", "Y", fails="Y") for minute in range(1, 6)]
+
+    play(source, run, [at(-35 * MINUTE_MS, "X", "Y", shows=slice(14)), *failing, *the_present(5, "X", "Y")])
+
+    assert captured(run, "Y") == [*live(200 * MINUTE_MS + 4_001)]
+    assert (Backfill.objects.count(), Incident.objects.count()) == (0, 0)
+
+
 def test_what_a_symbol_left_unread_at_the_switch_is_captured_once_it_can_be_read(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
