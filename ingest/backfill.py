@@ -16,7 +16,6 @@ from ingest import detached, queries, reading
 from ingest.feedstate import FeedState
 from ingest.models import Backfill
 from ingest.poller import Poller
-from ingest.sources.terminal import Link
 from tickhub.core import clock
 from tickhub.reference import sources
 
@@ -33,6 +32,16 @@ def request(*, feed_id: int, from_msc: int, to_msc: int, reason: str) -> int:
     period = {"feed_id": feed_id, "from_msc": from_msc, "to_msc": to_msc}
     known = Backfill.objects.filter(**period, state=Backfill.State.OPEN).order_by("pk").first()
     return (known or Backfill.objects.create(**period, reason=reason)).pk
+
+
+def open_requests(*, source_id: int) -> list[Backfill]:
+    """Return the open requests of a source, oldest first."""
+    return list(Backfill.objects.filter(feed__source_id=source_id, state=Backfill.State.OPEN).order_by("pk"))
+
+
+def recast(asked: Backfill, *, from_msc: int, to_msc: int) -> None:
+    """State the period of a request by a corrected clock, in the caller's transaction; nobody polls meanwhile."""
+    Backfill.objects.filter(pk=asked.pk).update(from_msc=from_msc, to_msc=to_msc)
 
 
 def request_once(*, feed_id: int, from_msc: int, to_msc: int, reason: str) -> None:
@@ -105,9 +114,8 @@ class Backfiller:
 
     @property
     def _is_whole(self) -> bool:
-        """Return whether the terminal's broker is reached and its history agreed on, as of the newest poll."""
-        current = self._current
-        return current.source.health().link is Link.CONNECTED and not current.synchroniser.is_waiting
+        """Return whether the terminal's broker is reached and its history agreed on, and no more is to be expected."""
+        return self._current.is_whole and not self._current.settler.coverage.is_doubted
 
     @property
     def _is_shown(self) -> bool:

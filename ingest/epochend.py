@@ -47,7 +47,8 @@ class EpochEnd:
         if poller.utc_msc < poller.target.epoch.ends_msc or not self._is_connected:
             self._shows_s, self._is_doubted = None, False
             return False
-        if poller.synchroniser.is_waiting:
+        if poller.synchroniser.is_waiting or poller.settler.coverage.is_doubted:
+            # What is fetched may appear in any order, for two minutes; the next epoch looks back for an hour only.
             self._shows_s = None
             return False
         now_s = clock.monotonic_s()
@@ -76,7 +77,7 @@ class EpochEnd:
         return self._poller.source.health().link is Link.CONNECTED and any(state.error is None for state in states)
 
     def _remember_covered(self) -> None:
-        synchroniser, covered_msc = self._poller.synchroniser, self._poller.settler.covered_msc
+        synchroniser, covered_msc = self._poller.synchroniser, self._poller.settler.coverage.covered_msc
         if covered_msc is None:
             # Nothing was captured before.
             covered_msc = min(state.begins_msc for state in self._poller.states)
@@ -104,7 +105,7 @@ class EpochEnd:
 
     def _period(self, state: FeedState, reason: str) -> Unread:
         target = self._poller.target
-        covered_msc = self._poller.settler.covered_of(feed_id=state.feed_id)
+        covered_msc = self._poller.settler.coverage.of(state.feed_id)
         known = [msc for msc in (self._covered_msc, covered_msc, state.last_msc) if msc is not None]
         from_msc = max(min(known) - HOUR_MS, state.begins_msc) - target.offset_ms
         return Unread(state.feed_id, state.symbol, from_msc, target.epoch.ends_msc, reason)

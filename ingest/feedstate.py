@@ -66,6 +66,8 @@ class Piece:
     missing: Ticks
     # Sorted milliseconds of the rows captured before, from the second that was read on.
     captured_msc: Int64s
+    # Why the feed's past could not be read, in the terminal's words, where that is to be told.
+    unread: tuple[int, str] | None = None
 
     @property
     def is_worth_saving(self) -> bool:
@@ -73,6 +75,7 @@ class Piece:
         return (
             len(self.ticks) > 0
             or len(self.missing) > 0
+            or self.unread is not None
             or (self.state.error is not None and not self.state.is_error_saved)
         )
 
@@ -153,7 +156,7 @@ def part_of(piece: Piece, target: Target, *, context: Ticks, hours: dict[int, Di
         hours=hours,
         missing=len(piece.missing),
         gone=tuple(record.tobytes().hex() for record in piece.missing[:GONE_TOLD]),
-        error=piece.state.error,
+        error=piece.state.error or piece.unread,
         repeated=repeated,
         skipped_from_msc=skipped[0] if skipped else None,
     )

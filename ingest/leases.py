@@ -118,6 +118,16 @@ def covered_msc(held: Held) -> int | None:
     return None if row is None else row[0]
 
 
+def recast(*, source_id: int, covered_msc: int) -> None:
+    """State by a corrected clock up to when the past is proven, in the caller's transaction; nobody polls meanwhile."""
+    Lease.objects.filter(pk=source_id).update(covered_msc=covered_msc)
+
+
+def covered_of(*, source_id: int) -> int | None:
+    """Return up to when (UTC) a source's past is proven, None where that is not recorded."""
+    return Lease.objects.filter(pk=source_id).values_list("covered_msc", flat=True).first()
+
+
 def lost(held: Held) -> LeaseLost:
     """Return the error of a renewal that did not touch the lease."""
     return LeaseLost(f"source {held.source_id}: fence {held.fence} is no longer the newest")

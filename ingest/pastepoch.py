@@ -48,7 +48,7 @@ class PastEpoch:
         """Pass over the hour before the switch until nothing new is found. Raises as :meth:`step`."""
         past = self._past
         detached.load(past, self._current)
-        past.settler.covered_msc = past.target.epoch.ends_msc + past.target.offset_ms
+        past.settler.coverage.covered_msc = past.target.epoch.ends_msc + past.target.offset_ms
         found = past.settler.run(past.states, now_msc=past.utc_msc + past.target.offset_ms)
         detached.take_over(past, self._current, found)
         is_reached = self._current.source.health().link is Link.CONNECTED

@@ -93,7 +93,7 @@ class Poller:
         self.is_outdated = False
         # The first poll compares the whole tail again, and the hour before it is passed over soon after.
         self.settled_msc = 0
-        self.settler.record = self._record_covered
+        self.settler.coverage.record = self._record_covered
         self.settler.restart(covered_msc=self._covered_msc())
 
     def _covered_msc(self) -> int | None:
@@ -140,8 +140,8 @@ class Poller:
             self.doubt()
 
     def _record_proven(self) -> None:
-        if self.settler.proven_msc is not None:
-            self._record_covered(self.settler.proven_msc)
+        if self.settler.coverage.proven_msc is not None:
+            self._record_covered(self.settler.coverage.proven_msc)
 
     def renew_view(self) -> None:
         """Look at the terminal anew, after something of its clock's epochs was captured by another poller."""
@@ -222,9 +222,9 @@ class Poller:
                 state.minutes.add(state.tail.advance(found, keep_from_msc=keep_from_msc))
         if is_settling and not self.synchroniser.is_waiting:
             self.settled_msc = now_msc
-        if self.sees_all:
+        if self.is_whole:
             # While its broker is lost a terminal shows no past that could be proven.
-            self.settler.sure_msc = now_msc
+            self.settler.coverage.sure_msc = now_msc
         metrics.POLL_SECONDS.labels(self.target.name).observe(clock.monotonic_s() - started_s)
         self.now_msc = now_msc
         if self.utc_msc < self.target.epoch.ends_msc:
@@ -262,10 +262,14 @@ class Poller:
         return any(state.error is not None for state in self.states)
 
     @property
+    def is_whole(self) -> bool:
+        """Return whether the terminal reaches its broker and its history is whole, single symbols aside."""
+        return self.source.health().link is Link.CONNECTED and not self.synchroniser.is_waiting
+
+    @property
     def sees_all(self) -> bool:
         """Return whether the terminal shows all there is: no read failed, its broker is reached, its history whole."""
-        is_whole = self.source.health().link is Link.CONNECTED and not self.synchroniser.is_waiting
-        return is_whole and not self.has_errors
+        return self.is_whole and not self.has_errors
 
     def _note_error(self, state: FeedState, error: reading.ReadFailed) -> None:
         metrics.READ_ERRORS.labels(self.target.name).inc()

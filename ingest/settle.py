@@ -8,15 +8,16 @@ what this one did not see. One that found something is repeated.
 """
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
 
 from ingest import comparing, feedstate, queries, reading
+from ingest.coverage import Coverage
 from ingest.feedstate import FeedState, Piece
 from ingest.sources.terminal import Readable
-from ingest.synchronising import DOUBT_S
 from ingest.target import Target
 from tickhub.core import clock, digest, metrics
 from tickhub.core import ticks as tick_arrays
@@ -49,10 +50,6 @@ class Save(Protocol):
     def __call__(self, pieces: list[Piece], *, now_msc: int) -> int: ...
 
 
-def _forget(covered_msc: int) -> None:
-    """Keep no record of what passes have covered."""
-
-
 class Settler:
     """Runs the passes of one source; times are in the terminal's clock."""
 
@@ -60,19 +57,11 @@ class Settler:
         self.target = target
         self.terminal = terminal
         self.save = save
-        # Up to here a pass has found nothing new; None before anything was captured.
-        self.covered_msc: int | None = None
-        # Until then the terminal was seen connected to its broker, and its history whole: no pass covers more.
-        self.sure_msc: int | None = None
-        # Records, after each pass that counts, up to when the past is proven.
-        self.record: Callable[[int], None] = _forget
+        self.coverage = Coverage()
         self.due_s = clock.monotonic_s() + PERIOD_S
         self._running: Iterator[int] | None = None
         self._begun_msc = 0
         self._found = 0
-        # From here the history is passed over once more, at a time of the monotonic clock.
-        self._doubted_msc: int | None = None
-        self._again_s = 0.0
         # The feeds of the pass under way, and whether it is one of all of them.
         self._states: Sequence[FeedState] = ()
         self._is_of_all = True
@@ -80,9 +69,6 @@ class Settler:
         self._before_msc = 0
         # Why feeds could not be read in the pass or slice under way, by feed.
         self._failed: dict[int, reading.ReadFailed] = {}
-        # Up to where feeds are covered that passes could not read since, by feed.
-        self._behind: dict[int, int] = {}
-        self._retry_s = 0.0
         # The newest pass went to its end and found nothing new.
         self._is_concluded = False
         # Rows that a pass has told of as gone, by feed.
@@ -91,17 +77,11 @@ class Settler:
     @property
     def is_clean(self) -> bool:
         """Return whether the newest pass found nothing new, and every feed is covered."""
-        return self._is_concluded and not self._behind
+        return self._is_concluded and self.coverage.is_whole
 
     def is_covered(self, *, feed_id: int) -> bool:
         """Return whether the newest pass found nothing new, and a feed is covered."""
-        return self._is_concluded and feed_id not in self._behind
-
-    def covered_of(self, *, feed_id: int) -> int | None:
-        """Return up to where a feed is covered; None before anything was captured."""
-        if self.covered_msc is None:
-            return None
-        return min(self.covered_msc, self._behind.get(feed_id, self.covered_msc))
+        return self._is_concluded and not self.coverage.is_behind(feed_id)
 
     @property
     def is_overdue(self) -> bool:
@@ -112,7 +92,7 @@ class Settler:
         """Forget the pass under way; the next one covers the time since the newest tick captured."""
         self._running, self._is_concluded = None, False
         if covered_msc is not None:
-            self.covered_msc = covered_msc if self.covered_msc is None else min(self.covered_msc, covered_msc)
+            self.coverage.reach_back(covered_msc)
             self.due_s = clock.monotonic_s()
 
     def doubt(self, *, since_msc: int) -> None:
@@ -121,16 +101,7 @@ class Settler:
         What was missed may come in any order: rows behind newer ones, after a pass that found nothing.
         """
         self.restart(covered_msc=since_msc)
-        self._doubted_msc = since_msc if self._doubted_msc is None else min(self._doubted_msc, since_msc)
-        self._again_s = clock.monotonic_s() + DOUBT_S
-
-    @property
-    def proven_msc(self) -> int | None:
-        """Return up to when nothing new can be found in the past; None before anything was captured."""
-        if self.covered_msc is None:
-            return None
-        doubted = [] if self._doubted_msc is None else [self._doubted_msc]
-        return min([self.covered_msc, *doubted, *self._behind.values()])
+        self.coverage.doubt(since_msc)
 
     def step(self, states: Sequence[FeedState], *, now_msc: int) -> int:
         """Go one step on if a pass is due or under way; return the late ticks captured.
@@ -139,27 +110,32 @@ class Settler:
         :raises queries.PayloadGone: if bytes needed for comparing were dropped
         """
         if self._running is None:
-            if self.covered_msc is None:
-                self.covered_msc = now_msc
-            if self._doubted_msc is not None and clock.monotonic_s() >= self._again_s:
-                self.restart(covered_msc=self._doubted_msc)
-                self._doubted_msc = None
-            is_due = clock.monotonic_s() >= self.due_s
-            if is_due or self._sure(now_msc) - self.covered_msc >= PERIOD_S * 1000:
-                self._begin(states, now_msc, SLICE_S)
-            elif readable := self._readable_again(states):
-                self._begin(readable, now_msc, SLICE_S, is_of_all=False)
+            self._begin_if_due(states, now_msc)
         return self._advance()
 
-    def _readable_again(self, states: Sequence[FeedState]) -> list[FeedState]:
-        """Return the feeds that passes could not read and a poll now can."""
-        if not self._behind or clock.monotonic_s() < self._retry_s:
-            return []
-        return [state for state in states if state.feed_id in self._behind and state.error is None]
+    def _begin_if_due(self, states: Sequence[FeedState], now_msc: int) -> None:
+        coverage = self.coverage
+        if coverage.covered_msc is None:
+            coverage.covered_msc = now_msc
+        self._end_doubt()
+        is_due = clock.monotonic_s() >= self.due_s
+        if is_due or coverage.sure(now_msc) - coverage.covered_msc >= PERIOD_S * 1000:
+            self._begin(states, now_msc, SLICE_S)
+        elif coverage.is_time_to_retry():
+            # A poll can read them by now.
+            behind = [s for s in states if coverage.is_behind(s.feed_id) and s.error is None]
+            if behind:
+                self._begin(behind, now_msc, SLICE_S, is_of_all=False)
+
+    def _end_doubt(self) -> None:
+        """Pass over what was doubted once more, if it is time to."""
+        if (since_msc := self.coverage.settle_doubt()) is not None:
+            self.restart(covered_msc=since_msc)
 
     def run(self, states: Sequence[FeedState], *, now_msc: int) -> int:
         """Pass until nothing new is found; return the late ticks captured. Raises as :meth:`step`."""
         total = 0
+        self._end_doubt()
         for _ in range(_PASSES_MOST):
             self._begin(states, now_msc, SLICE_ALONE_S)
             while self._running is not None:
@@ -188,7 +164,8 @@ class Settler:
             self.due_s = clock.monotonic_s() + PERIOD_S
         self._begun_msc, self._found, self._is_concluded = now_msc, 0, False
         self._states, self._is_of_all, self._failed = states, is_of_all, {}
-        self._before_msc = now_msc if self.covered_msc is None else min(self.covered_msc, now_msc)
+        covered_msc = self.coverage.covered_msc
+        self._before_msc = now_msc if covered_msc is None else min(covered_msc, now_msc)
         self._running = self._pass(states, now_msc, slice_s)
 
     def _advance(self) -> int:
@@ -211,23 +188,26 @@ class Settler:
         self._found += found
         return found
 
-    def _sure(self, time_msc: int) -> int:
-        return time_msc if self.sure_msc is None else min(time_msc, self.sure_msc)
-
     def _conclude(self) -> None:
-        """Note up to where a pass that found nothing new has covered each feed."""
-        for state in self._states:
-            if state.feed_id in self._failed:
-                self._behind.setdefault(state.feed_id, self._before_msc)
-            else:
-                self._behind.pop(state.feed_id, None)
-        if self._is_of_all:
-            self.covered_msc = self._sure(self._begun_msc)
-        if self._failed:
-            self._retry_s = clock.monotonic_s() + _RETRY_S
+        """Note up to where a pass that found nothing new has covered each feed, and tell of those that fell behind."""
+        newly = self.coverage.conclude(
+            [state.feed_id for state in self._states],
+            failed=self._failed,
+            before_msc=self._before_msc,
+            to_msc=self._begun_msc if self._is_of_all else None,
+        )
         self._is_concluded = True
-        if self.proven_msc is not None:
-            self.record(self.proven_msc)
+        # What a poll cannot read either, it tells of itself.
+        pieces = [
+            replace(
+                feedstate.failed_piece(state),
+                unread=(self._failed[state.feed_id].code, self._failed[state.feed_id].text),
+            )
+            for state in self._states
+            if state.feed_id in newly and state.error is None
+        ]
+        if pieces:
+            self.save(pieces, now_msc=self._begun_msc)
 
     def _pass(self, states: Sequence[FeedState], now_msc: int, slice_s: int) -> Iterator[int]:
         """Yield the ticks captured by each step."""
@@ -246,8 +226,9 @@ class Settler:
             yield self._slice(concerned, max(number * slice_s, first_second - 3600), (number + 1) * slice_s, now_msc)
 
     def _first_second(self, state: FeedState) -> int:
-        covered_msc = min(self._before_msc, self._behind.get(state.feed_id, self._before_msc))
-        return (covered_msc - HOUR_MS) // 1000
+        covered_msc = self.coverage.of(state.feed_id)
+        before_msc = self._before_msc if covered_msc is None else min(self._before_msc, covered_msc)
+        return (before_msc - HOUR_MS) // 1000
 
     def _numbers(self, state: FeedState, slice_s: int, found: set[int]) -> Iterator[int]:
         """Find which slices of one feed have to be compared; yields whenever a poll may go on.
@@ -352,9 +333,9 @@ class Settler:
     def _is_hidden(self, state: FeedState, start: int, end: int, captured: dict[int, queries.Captured]) -> bool:
         """Return whether a terminal that shows nothing of a slice has lost the symbol, not its history.
 
-        That it shows nothing of the hours around it either tells them apart.
+        That it shows nothing of the hours around it either tells them apart; for a day, after which they are gone.
         """
-        if len(self._known(state, start, end, captured)) == 0:
+        if len(self._known(state, start, end, captured)) == 0 or self.coverage.is_gone(state.feed_id):
             return False
         try:
             around = reading.read_range(

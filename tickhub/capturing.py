@@ -13,6 +13,7 @@ from ingest.connections import ConnectionLog
 from ingest.poller import Poller
 from ingest.sources import spec as specs
 from ingest.sources.session import WrongAccount
+from ingest.synchronising import DOUBT_S
 from tickhub import epochs, registering
 from tickhub.core import clock
 from tickhub.core.errors import UsageError
@@ -90,15 +91,24 @@ def backfill_now(source_name: str) -> int:
 
 
 def _await_history(poller: Poller) -> None:
-    """Wait until two reads of a terminal that was just connected agree, as a poller does before it captures."""
+    """Wait until the history of a terminal that was just connected is whole.
+
+    Two reads have to agree, as before a poller captures; what a terminal then fetches, in any order, may take minutes.
+    """
+    begun_s = clock.monotonic_s()
+    is_told = False
     while True:
         poller.utc_msc = poller.source.begin_poll()
         now_msc = poller.utc_msc + poller.target.offset_ms
         poller.synchroniser.has_changed(poller.source.connections)
         # Each is asked, so that all go on.
         waiting = [s for s in poller.states if not poller.synchroniser.is_agreed(s, now_msc=now_msc)]
-        if not waiting:
+        is_fetching = poller.source.connections > 0 and clock.monotonic_s() - begun_s < DOUBT_S
+        if not waiting and not is_fetching:
             return
+        if not waiting and not is_told:
+            is_told = True
+            logger.info("the terminal may still be fetching its history", extra={"waits_s": DOUBT_S})
         # Renews the lease.
         poller.save([], now_msc=now_msc)
         clock.sleep(poller.options.interval_ms / 1000)

@@ -157,7 +157,7 @@ class Session:
             self._poller.doubt(since_msc=condition.doubted_msc)
             self._doubted_s = now_s
         elif condition.link == Link.CONNECTED != before.link:
-            self._poller.doubt(since_msc=self._poller.settler.sure_msc)
+            self._poller.doubt(since_msc=self._poller.settler.coverage.sure_msc)
         self._condition = condition
 
     @property
@@ -170,7 +170,7 @@ class Session:
         """Let passes cover the past up to when the terminal was last told to be connected, its history whole."""
         told_msc, condition = self._link.now_msc, self._condition
         if condition.link == Link.CONNECTED and condition.doubted_msc is None and not self._link.has_news:
-            self._poller.settler.sure_msc = told_msc
+            self._poller.settler.coverage.sure_msc = told_msc
 
     def _take(self, frame: Frame) -> None:
         answers: list[Answer] = []

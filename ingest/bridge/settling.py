@@ -54,7 +54,10 @@ class RemoteSettler(Settler):
         for (state, low, high), found in zip(stretches, shown, strict=True):
             rows = captured[state.feed_id].ticks if state.feed_id in captured else tick_arrays.empty()
             rows = rows[(rows["time_msc"] >= low) & (rows["time_msc"] < high)]
-            if _checked(state.symbol, found) != digest.of(rows):
+            if not isinstance(found, Digest):
+                # One symbol does not keep the others from being compared.
+                self._fail(state, reading.ReadFailed(symbol=state.symbol, code=found[0], text=found[1]))
+            elif found != digest.of(rows):
                 differing.append(state)
         return super()._slice(differing, start, end, now_msc) if differing else 0
 

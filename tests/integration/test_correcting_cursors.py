@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from django.core.management import call_command
 
-from ingest import leases, queries
-from ingest.models import Cursor
+from ingest import backfill, leases, queries
+from ingest.models import Backfill, Cursor, Lease
 from ingest.poller import Poller
 from ingest.target import Options
 from storage import reader
@@ -130,3 +130,20 @@ def test_cursor_in_an_epoch_that_is_gone_is_named_before_a_tick_moves() -> None:
     with pytest.raises(UsageError, match="stands nowhere: clock epoch 999999: the source has only"):
         correct("+03:00")
     assert stored(rig) == [NOON_MSC]
+
+
+def test_what_is_doubted_of_the_past_and_asked_for_stays_the_same_on_the_terminals_clock() -> None:
+    rig = make_rig("EURUSD", offset_ms=0)
+    walls = [NOON_MSC, NOON_MSC + 5 * HOUR_MS]
+    poll_each(rig, "EURUSD", quotes(walls, hours=0), at_msc=[wall + 1_000 for wall in walls])
+    # What came after noon is doubted: passes have proven only the time up to then.
+    rig.poller.doubt(since_msc=NOON_MSC)
+    backfill.request(feed_id=rig.feeds["EURUSD"].pk, from_msc=NOON_MSC, to_msc=NOON_MSC + HOUR_MS, reason="test")
+    running.drain()
+    leases.release(rig.poller.lease)
+
+    correct("+03:00")
+
+    assert Lease.objects.get().covered_msc == NOON_MSC - 3 * HOUR_MS
+    asked = Backfill.objects.get()
+    assert (asked.from_msc, asked.to_msc) == (NOON_MSC - 3 * HOUR_MS, NOON_MSC - 2 * HOUR_MS)

@@ -68,6 +68,11 @@ def the_present(count: int, *symbols: str, connections: int = 0) -> list[Step]:
     return [at(200 * MINUTE_MS + i * SECOND_MS + 1, *symbols, connections=connections) for i in range(count)]
 
 
+def two_minutes(*symbols: str, connections: int = 0) -> list[Step]:
+    """Polls of a terminal that shows all of the old epoch, for as long as its history may grow after a connection."""
+    return [at(190 * MINUTE_MS + i * 5 * SECOND_MS, *symbols, connections=connections) for i in range(30)]
+
+
 def test_a_tick_of_the_old_epoch_that_the_last_look_finds_does_not_end_capture(monkeypatch: pytest.MonkeyPatch) -> None:
     source, run = make_run("X", begins_msc=SPRING_MSC - 10 * MINUTE_MS)
     keep_time(source, monkeypatch)
@@ -92,7 +97,7 @@ def test_an_epoch_that_ends_while_the_terminal_is_not_reached_is_read_when_it_is
     fails, link = ("X", Link.IPC_LOST) if is_ipc else ("", Link.LINK_LOST)
     away = [at(minute * MINUTE_MS, shows=slice(2), fails=fails, link=link) for minute in range(-140, 180, 20)]
 
-    play(source, run, [at(-150 * MINUTE_MS, shows=slice(2)), *away, *the_present(10)])
+    play(source, run, [at(-150 * MINUTE_MS, shows=slice(2)), *away, *two_minutes(), *the_present(10)])
 
     assert captured(run) == [*OLD_ROWS, *live(200 * MINUTE_MS + 9_001)]
     assert Incident.objects.count() == 0
@@ -107,10 +112,23 @@ def test_an_epoch_that_has_ended_is_not_left_while_its_history_is_being_fetched(
     fetching = [at(10 * MINUTE_MS + i * 500, shows=slice(12 + i % 2, None), connections=1) for i in range(160)]
     whole = [at(12 * MINUTE_MS + i * 500, connections=1) for i in range(10)]
 
-    play(source, run, fetching + whole + the_present(10, connections=1))
+    play(source, run, fetching + whole + two_minutes(connections=1) + the_present(10, connections=1))
 
     assert [ms for ms in captured(run) if ms < 0] == OLD_ROWS
     assert Incident.objects.count() == 0
+
+
+def test_an_epoch_that_has_ended_is_not_left_while_its_history_may_still_grow(monkeypatch: pytest.MonkeyPatch) -> None:
+    source, run = make_run("X", begins_msc=SPRING_MSC - 3 * HOUR_MS)
+    keep_time(source, monkeypatch)
+    # Back ten minutes after the switch: for 20 s the terminal shows its newest rows, the same at every look; then all.
+    partly = [at(10 * MINUTE_MS + i * 500, shows=slice(12, None), connections=1) for i in range(40)]
+    whole = [at(10 * MINUTE_MS + 20_000 + i * 500, connections=1) for i in range(240)]
+
+    play(source, run, partly + whole + the_present(10, connections=1))
+
+    assert captured(run) == [*OLD_ROWS, *live(200 * MINUTE_MS + 9_001)]
+    assert (Backfill.objects.count(), Incident.objects.count()) == (0, 0)
 
 
 def test_a_symbol_that_alone_cannot_be_read_at_the_switch_is_left_to_a_backfill_and_told(
@@ -161,9 +179,13 @@ def test_what_a_symbol_left_unread_at_the_switch_is_captured_once_it_can_be_read
     keep_time(source, monkeypatch)
     failing = [at(minute * MINUTE_MS, "X", "Y", fails="Y") for minute in range(1, 20)]
 
-    play(source, run, [at(-35 * MINUTE_MS, "X", "Y", shows=slice(14)), *failing, *the_present(40, "X", "Y")])
+    play(
+        source,
+        run,
+        [at(-35 * MINUTE_MS, "X", "Y", shows=slice(14)), *failing, *two_minutes("X", "Y"), *the_present(200, "X", "Y")],
+    )
 
-    assert captured(run, "Y") == captured(run, "X") == [*OLD_ROWS, *live(200 * MINUTE_MS + 39_001)]
+    assert captured(run, "Y") == captured(run, "X") == [*OLD_ROWS, *live(200 * MINUTE_MS + 199_001)]
     assert Backfill.objects.get().state == "DONE"
 
 
@@ -172,11 +194,11 @@ def test_a_history_that_never_agreed_at_the_switch_is_left_to_a_backfill_and_tol
 ) -> None:
     source, run = make_run("X", begins_msc=SPRING_MSC - 3 * HOUR_MS)
     keep_time(source, monkeypatch)
-    # An old row comes and goes with every other look, for longer than the terminal is waited for twice.
+    # An old row comes and goes with every other look, for four minutes: longer than all that is waited for.
     looks = [OLD_ROWS[:9], [*OLD_ROWS[:4], *OLD_ROWS[5:9]]]
     fetching = [
         Step(SPRING_MSC + 10 * MINUTE_MS + i * 300, {"X": quotes(old(*looks[i % 2]))}, connections=1)
-        for i in range(500)
+        for i in range(800)
     ]
 
     play(source, run, fetching + the_present(10, connections=1))

@@ -1,10 +1,14 @@
 """What a terminal missed appears behind newer ticks, hours later and in any order: it is captured all the same."""
 
+from functools import partial
+
 import pytest
 
-from ingest import leases, settle, synchronising
+from ingest import backfill, coverage, leases, synchronising
+from ingest.backfill import Backfiller
+from ingest.models import Backfill
 from ingest.sources.terminal import Link
-from ingest.synchronising import Synchroniser
+from ingest.synchronising import DOUBT_S, Synchroniser
 from tests.builders import NOON_MSC, make_ticks
 from tests.capturing import Rig, make_rig
 from tests.integration.test_capture import captured
@@ -103,7 +107,7 @@ def test_poller_that_follows_a_killed_one_passes_over_what_that_one_doubted(no_p
 def test_history_that_comes_after_the_first_pass_found_nothing_is_passed_over_once_more(
     no_pause: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(settle, "DOUBT_S", 0.0)
+    monkeypatch.setattr(coverage, "DOUBT_S", 1.0)
     rig = linked_rig()
     source = rig.source
     assert isinstance(source, LinkedSource)
@@ -145,3 +149,33 @@ def test_terminal_that_nobody_looked_at_for_a_minute_has_to_agree_anew(monkeypat
     monkeypatch.setattr(synchronising, "UNSEEN_S", -1.0)
 
     assert synchroniser.has_changed(1)
+
+
+def test_a_backfill_is_not_done_while_the_history_may_still_grow(
+    no_pause: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig = linked_rig()
+    source = rig.source
+    assert isinstance(source, LinkedSource)
+    show(rig, LIVE)
+    poll(rig, at_ms=3 * HOUR_MS)
+    number = backfill.request(
+        feed_id=rig.feeds["EURUSD"].pk, from_msc=NOON_MSC, to_msc=NOON_MSC + 2 * HOUR_MS, reason="test"
+    )
+    # The terminal is found again; what is old is still being fetched, while two reads of the newest agree.
+    source.link, source.count = Link.CONNECTED, 2
+    poll(rig, at_ms=3 * HOUR_MS + 1_000)
+    backfiller = Backfiller(rig.poller)
+    steps = [backfiller.step() for _ in range(100)]
+    before = Backfill.objects.get(pk=number).state
+
+    show(rig, BEFORE, MISSED[:2], LIVE)
+    begun_s = clock.monotonic_s()
+    # Polls go on meanwhile, or the terminal would be doubted anew.
+    for later_s in range(0, int(DOUBT_S) + 30, 30):
+        monkeypatch.setattr(clock, "monotonic_s", partial(float, begun_s + later_s))
+        poll(rig, at_ms=3 * HOUR_MS + 2_000 + later_s * 1_000)
+    steps += [backfiller.step() for _ in range(100)]
+
+    assert (before, Backfill.objects.get(pk=number).state, sum(steps)) == ("OPEN", "DONE", 4)
+    assert as_rows(captured(rig)) == as_rows(tick_arrays.join([BEFORE, MISSED[:2], LIVE]))

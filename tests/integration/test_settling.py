@@ -11,6 +11,7 @@ from tests.builders import NOON_MSC, make_ticks
 from tests.capturing import Rig, make_rig
 from tests.integration.test_capture import captured
 from tickhub import repeating
+from tickhub.core import clock
 from tickhub.core import ticks as tick_arrays
 from tickhub.core.errors import TransientError
 from tickhub.core.ticks import Ticks
@@ -25,6 +26,11 @@ def poll(rig: Rig, *, at_ms: int) -> int:
     rig.source.now_msc = NOON_MSC + at_ms
     saved = rig.poller.poll()
     return saved + rig.poller.settler.step(rig.poller.states, now_msc=rig.poller.now_msc)
+
+
+def missing() -> int:
+    """How many captured ticks batches have reported as no longer shown."""
+    return sum(part["missing"] for batch in Batch.objects.order_by("pk") for part in batch.parts)
 
 
 def assert_captured(rig: Rig, rows: Ticks) -> None:
@@ -184,7 +190,11 @@ def test_a_pass_that_is_shown_nothing_of_what_was_captured_covers_nothing() -> N
     # No poll has noticed.
     found = rig.poller.settler.run(rig.poller.states, now_msc=NOON_MSC + 300_000)
 
-    assert (found, Batch.objects.count()) == (0, 1)
+    # Its reason is told, and nothing is taken for gone.
+    told = Batch.objects.order_by("pk").last()
+    assert (found, Batch.objects.count()) == (0, 2)
+    assert told is not None
+    assert [(part["error"], part["missing"]) for part in told.parts] == [([0, "no row of those captured"], 0)]
     assert not rig.poller.settler.is_clean
 
 
@@ -209,3 +219,43 @@ def test_a_symbol_that_cannot_be_read_does_not_keep_late_rows_of_others_from_bei
 
     assert len(others) == 101
     assert sorted(captured(rig, "EURUSD").tolist()) == sorted(inserted.tolist())
+
+
+def test_a_symbol_that_cannot_be_read_does_not_keep_the_past_of_others_from_being_proven() -> None:
+    rig = make_rig("EURUSD", "GBPUSD")
+    rows = make_ticks([(hour * HOUR_MS, 1.1, 1.2) for hour in range(25)])
+    rig.terminal.history = {"EURUSD": rows[:1], "GBPUSD": rows[:1]}
+    poll(rig, at_ms=1_000)
+    rig.poller.settler.run(rig.poller.states, now_msc=rig.poller.now_msc)
+    rig.terminal.fails = {"GBPUSD"}
+    rig.terminal.history["EURUSD"] = rows
+    poll(rig, at_ms=24 * HOUR_MS)
+
+    rig.poller.settler.run(rig.poller.states, now_msc=rig.poller.now_msc)
+
+    coverage = rig.poller.settler.coverage
+    covered = [coverage.of(rig.feeds[symbol].pk) for symbol in ("EURUSD", "GBPUSD")]
+    assert covered == [NOON_MSC + 24 * HOUR_MS, NOON_MSC]
+    assert coverage.proven_msc == NOON_MSC
+
+
+def test_history_that_is_not_shown_for_a_day_is_told_as_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    rig = make_rig("EURUSD")
+    rows = make_ticks([(i * 10 * 60_000, 1.1, 1.2) for i in range(73)])
+    rig.terminal.history["EURUSD"] = rows[:31]
+    poll(rig, at_ms=5 * HOUR_MS)
+    # A terminal that was installed anew at hour ten, of a broker that keeps no history.
+    rig.terminal.history["EURUSD"] = rows[61:]
+    rig.poller.load()
+    poll(rig, at_ms=12 * HOUR_MS)
+    settler = rig.poller.settler
+
+    settler.run(rig.poller.states, now_msc=rig.poller.now_msc)
+    before = missing()
+    later_s = clock.monotonic_s() + 25 * 3600
+    monkeypatch.setattr(clock, "monotonic_s", lambda: later_s)
+    settler.run(rig.poller.states, now_msc=rig.poller.now_msc)
+
+    # The pass looks back for an hour from the newest tick captured, of which the poll's own look has told.
+    assert (before, missing()) == (1, 7)
+    assert settler.is_clean

@@ -140,3 +140,14 @@ def test_what_is_loaded_before_the_lease_is_not_loaded_again_under_it(tmp_path: 
     ending = Ending(until_drained=True)
     assert capturing.run(text, ending=ending, origin_msc=None, should_stop=should_stop, publish=lambda _: None) == 0
     assert Lease.objects.get().fence == 3
+
+
+def test_a_poller_has_its_patience_anew_once_a_long_call_has_returned(child: Child) -> None:
+    hold(child, expired_s=0.01)
+    dog = Watchdog(hung_after_s=LONG_S, patience_s=0.5, check_s=0.0)
+    heartbeat.beat(extra_s=60)
+
+    assert not is_told(dog, child, within_s=1.0)
+    heartbeat.beat()
+    assert dog.hung([child]) == []
+    assert is_told(dog, child)

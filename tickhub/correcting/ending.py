@@ -5,7 +5,7 @@ import logging
 import numpy as np
 import redis
 
-from ingest import cursors
+from ingest import backfill, cursors, leases
 from storage import latest
 from tickhub.core import recasting, zones
 from tickhub.core.zones import OFFSET_MS_MAX, Epochs
@@ -32,6 +32,14 @@ def finish(correction: ClockCorrection) -> None:
     if source.is_replay and start_msc is not None and _is_within(correction, start_msc):
         start_msc = _first(correction, start_msc, made)
     _recast_cursors(correction)
+    covered_msc = leases.covered_of(source_id=source.pk)
+    if covered_msc is not None and _is_within(correction, covered_msc):
+        leases.recast(source_id=source.pk, covered_msc=_first(correction, covered_msc, made))
+    # What is asked for is what lies on the terminal's clock; of an hour shown twice, both passes.
+    for asked in backfill.open_requests(source_id=source.pk):
+        if _is_within(correction, asked.from_msc) or _is_within(correction, asked.to_msc - 1):
+            from_msc = _first(correction, asked.from_msc, made)
+            backfill.recast(asked, from_msc=from_msc, to_msc=_last(correction, asked.to_msc - 1, made) + 1)
     corrections.finish(
         correction=correction,
         spec=request.spec_of(source, zones.parse(correction.clock)),
@@ -49,6 +57,12 @@ def _first(correction: ClockCorrection, utc_msc: int, made: Epochs) -> int:
     """Return the new time of an instant given by the old reckoning; of an hour shown twice, the earlier."""
     wall_msc = utc_msc + corrections.epochs_before(correction).at(utc_msc).offset_ms
     return wall_msc - made.rows[recasting.passes(wall_msc, made)[0]].offset_ms
+
+
+def _last(correction: ClockCorrection, utc_msc: int, made: Epochs) -> int:
+    """Return the new time of an instant given by the old reckoning; of an hour shown twice, the later."""
+    wall_msc = utc_msc + corrections.epochs_before(correction).at(utc_msc).offset_ms
+    return wall_msc - made.rows[recasting.passes(wall_msc, made)[-1]].offset_ms
 
 
 def _recast_cursors(correction: ClockCorrection) -> None:

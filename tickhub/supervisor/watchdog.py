@@ -30,7 +30,8 @@ class Watchdog:
             return []
         self._checked_s = now_s
         silent = {child.pid: child.pulse.silent_s() for child in pollers if child.pid and child.pulse}
-        expired = self._expired([child for child in pollers if child.pid], now_s)
+        # A call that may take long has asked for its time: it cannot renew meanwhile, and has its patience afterwards.
+        expired = self._expired([child for child in pollers if child.pid and silent.get(child.pid, 0.0) >= 0], now_s)
         found = []
         for child in pollers:
             if child.pid is None:
@@ -38,8 +39,7 @@ class Watchdog:
             silent_s = silent.get(child.pid, 0.0)
             if silent_s > self.hung_after_s:
                 found.append((child, f"has been silent for {self.hung_after_s:g} s"))
-            # A call that may take long has asked for its time: it cannot renew meanwhile.
-            elif silent_s >= 0 and now_s - expired.get(child.pid, now_s) > self.patience_s:
+            elif now_s - expired.get(child.pid, now_s) > self.patience_s:
                 found.append((child, "has not renewed its lease"))
         return found
 
