@@ -48,9 +48,14 @@ class EpochView:
         # The first pass of a repeated hour as captured, by feed; read when first needed.
         self._first_pass: dict[int, Ticks] | None = None
 
-    def forget(self) -> None:
-        """Read the first pass again when it is next needed, after something of it was captured."""
-        self._first_pass = None
+    def remember(self, feed_id: int, ticks: Ticks) -> None:
+        """Know of rows of the epoch that were captured now: they may be of the first pass."""
+        if self._first_pass is None or self._own is not None or self._next is None:
+            return
+        times = ticks["time_msc"]
+        own = ticks[(times >= self._next[0]) & (times < self._next[1])]
+        known = tick_arrays.join([self._first_pass.get(feed_id, tick_arrays.empty()), own])
+        self._first_pass[feed_id] = known[np.argsort(known["time_msc"], kind="stable")]
 
     def copy_ticks_from(self, symbol: str, date_from: int, count: int, flags: int, /) -> Ticks | None:
         """See :meth:`Readable.copy_ticks_from`; asks for more while rows of other epochs fill the page."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from ingest import cursors, epochview, feedstate, inbox, leases, queries, reading
 from ingest.cursors import Move, Position
+from ingest.epochview import EpochView
 from ingest.feedstate import FeedState, Piece
 from ingest.gate import Gate
 from ingest.payloads import Payload
@@ -343,6 +344,8 @@ class Poller:
             state.is_error_saved = state.error is not None
             if len(piece.ticks) == 0:
                 continue
+            if isinstance(self.terminal, EpochView):
+                self.terminal.remember(state.feed_id, piece.ticks)
             if self.beside is None or state.position is None:
                 move = self._move(piece)
                 state.position = Position(
