@@ -51,6 +51,12 @@ def _forget(covered_msc: int) -> None:
     """Keep no record of what passes have covered."""
 
 
+class MakeSettler(Protocol):
+    """Makes the settler of a poller."""
+
+    def __call__(self, *, target: Target, terminal: Readable, save: Save) -> "Settler": ...
+
+
 class Settler:
     """Runs the passes of one source; times are in the terminal's clock."""
 

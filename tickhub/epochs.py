@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from django.conf import settings
 
-from ingest import backfill, cursors, leases
+from ingest import backfill, epochstart, leases
 from ingest.connections import ConnectionLog
 from ingest.epochend import Unread
 from ingest.epochview import AHEAD_MS
@@ -38,7 +38,7 @@ class Run:
 def capture(run: Run, ending: Ending, should_stop: Callable[[], bool], log: ConnectionLog) -> int:
     """Capture one epoch of the terminal's clock after another; return the ticks captured."""
     place, captured = first_place(run.registered), 0
-    _ask_for_earlier(run.registered, place)
+    epochstart.ask_for_earlier(run.registered.target(place))
     while True:
         poller = make_poller(run, place)
         try:
@@ -49,31 +49,20 @@ def capture(run: Run, ending: Ending, should_stop: Callable[[], bool], log: Conn
         captured += poller.captured
         if unread is None:
             return captured
-        if unread:
-            _tell_unread(poller, unread)
-        _record_unsure(poller)
+        leave(poller, unread)
         place += 1
 
 
 def first_place(registered: Registered) -> int:
-    """Return the place of the epoch that capture stands in: the newest of any cursor, else that of the first begin."""
-    ids = {position.epoch_id for position in cursors.load(source_id=registered.source_id).values()}
-    known = [place for place, row in enumerate(registered.epochs.rows) if row.epoch_id in ids]
-    if known:
-        return max(known)
-    return registered.epochs.place_at(min(begins_msc for _, begins_msc in registered.feeds.values()))
+    """Return the place of the epoch that capture stands in."""
+    return epochstart.first_place(source_id=registered.source_id, epochs=registered.epochs, feeds=registered.feeds)
 
 
-def _ask_for_earlier(registered: Registered, place: int) -> None:
-    """Ask for a backfill of what new feeds have before the epoch that capture stands in: it never goes back to one."""
-    starts_msc = registered.epochs.rows[place].starts_msc
-    known = cursors.load(source_id=registered.source_id)
-    for symbol, (feed_id, begins_msc) in registered.feeds.items():
-        if feed_id in known or begins_msc >= starts_msc:
-            continue
-        reason = "a new symbol that begins before the epoch of the clock that its source is captured in"
-        backfill.request_once(feed_id=feed_id, from_msc=begins_msc, to_msc=starts_msc, reason=reason)
-        logger.info("earlier history asked for", extra={"source": registered.name, "symbol": symbol})
+def leave(poller: Poller, unread: Sequence[Unread]) -> None:
+    """Record what of an epoch that is over could not be read, and what cannot be told from the next one's."""
+    if unread:
+        _tell_unread(poller, unread)
+    _record_unsure(poller)
 
 
 def _tell_unread(poller: Poller, unread: Sequence[Unread]) -> None:
