@@ -22,6 +22,7 @@ def poller(current: Poller, place: int) -> Poller:
         options=current.options,
         gate=current.gate,
         beside=current.target,
+        make_settler=current.make_settler,
     )
 
 

@@ -57,7 +57,7 @@ class EpochView:
 
     def remember(self, feed_id: int, ticks: Ticks) -> None:
         """Add what was captured of this epoch, where it is the first pass of a repeated hour."""
-        if self._next is None or self._first_pass is None:
+        if self._next is None or self._first_pass is None or self._own is not None:
             return
         inside = (ticks["time_msc"] >= self._next[0]) & (ticks["time_msc"] < self._next[1])
         if not inside.any():
@@ -72,7 +72,7 @@ class EpochView:
             rows = self._terminal.copy_ticks_from(symbol, date_from, asked, flags)
             if rows is None:
                 return None
-            shown = self._shown(symbol, rows)
+            shown = self.shown(symbol, rows)
             is_beyond = len(rows) > 0 and rows["time_msc"][-1] >= self._ends_msc
             if len(rows) < asked or len(shown) >= count or is_beyond:
                 return shown[:count]
@@ -81,7 +81,7 @@ class EpochView:
     def copy_ticks_range(self, symbol: str, date_from: int, date_to: int, flags: int, /) -> Ticks | None:
         """See :meth:`Readable.copy_ticks_range`."""
         rows = self._terminal.copy_ticks_range(symbol, date_from, date_to, flags)
-        return None if rows is None else self._shown(symbol, rows)
+        return None if rows is None else self.shown(symbol, rows)
 
     def last_error(self) -> tuple[int, str]:
         """See :meth:`Readable.last_error`."""
@@ -91,12 +91,28 @@ class EpochView:
         """See :meth:`Readable.symbol_select`."""
         return self._terminal.symbol_select(symbol, enable)
 
-    def _shown(self, symbol: str, rows: Ticks) -> Ticks:
+    def hidden(self, symbol: str, from_msc: int, to_msc: int) -> Ticks | None:
+        """Return the rows of a period that a terminal shows beside the epoch's own; None where only its rows tell."""
+        is_within = self._begins_msc <= from_msc and to_msc <= self._ends_msc
+        if not is_within or (self._has_second_begun and _overlap(self._next, from_msc, to_msc)):
+            return None
+        if not _overlap(self._own, from_msc, to_msc):
+            return tick_arrays.empty()
+        is_reached = to_msc <= self._now_msc() + self._target.offset_ms + AHEAD_MS
+        return self._captured_between(symbol, from_msc, to_msc) if is_reached else None
+
+    @property
+    def _has_second_begun(self) -> bool:
+        """Return whether rows of the next epoch may be shown among those of this one."""
+        return self._next is not None and self._now_msc() >= self._target.epoch.ends_msc - AHEAD_MS
+
+    def shown(self, symbol: str, rows: Ticks) -> Ticks:
+        """Return which of a terminal's rows, in the order of their times, are of the epoch."""
         start, end = np.searchsorted(rows["time_msc"], [self._begins_msc, self._ends_msc]).tolist()
         shown = rows[start:end]
         if self._own is not None:
             shown = shown[~self._is_hidden(symbol, shown, self._own, self._now_msc() + self._target.offset_ms)]
-        if self._next is not None and self._now_msc() >= self._target.epoch.ends_msc - AHEAD_MS:
+        if self._next is not None and self._has_second_begun:
             second = self._target.epochs.rows[self._target.place + 1]
             is_first = self._is_hidden(symbol, shown, self._next, self._now_msc() + second.offset_ms)
             if self._now_msc() < self._target.epoch.ends_msc:
@@ -128,13 +144,15 @@ class EpochView:
 
     def _captured(self, symbol: str, rows: Ticks) -> Ticks:
         """Return what was captured of the first pass in the time that the rows span."""
+        if len(rows) == 0:
+            return tick_arrays.empty()
+        return self._captured_between(symbol, int(rows["time_msc"][0]), int(rows["time_msc"][-1]) + 1)
+
+    def _captured_between(self, symbol: str, from_msc: int, to_msc: int) -> Ticks:
         if self._first_pass is None:
             self._first_pass = self._read_first_pass()
         known = self._first_pass.get(self._target.feeds[symbol][0], tick_arrays.empty())
-        if len(rows) == 0:
-            return known[:0]
-        low = known["time_msc"].searchsorted(rows["time_msc"][0], side="left")
-        high = known["time_msc"].searchsorted(rows["time_msc"][-1], side="right")
+        low, high = known["time_msc"].searchsorted([from_msc, to_msc]).tolist()
         return known[low:high]
 
     def _read_first_pass(self) -> dict[int, Ticks]:
@@ -147,3 +165,7 @@ class EpochView:
             source_id=self._target.source_id, from_msc=zone[0] - offset_ms, to_msc=zone[1] - offset_ms
         )
         return {feed_id: captured.ticks for feed_id, captured in found.items()}
+
+
+def _overlap(zone: tuple[int, int] | None, from_msc: int, to_msc: int) -> bool:
+    return zone is not None and from_msc < zone[1] and zone[0] < to_msc

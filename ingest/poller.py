@@ -11,7 +11,7 @@ from ingest.cursors import Move, Position
 from ingest.feedstate import FeedState, Piece
 from ingest.gate import Gate
 from ingest.payloads import Payload
-from ingest.settle import Settler
+from ingest.settle import MakeSettler, Settler
 from ingest.sources.terminal import Link, OpenSource, Readable
 from ingest.synchronising import Synchroniser
 from ingest.tail import CONTEXT_TICKS, Reading, Tail
@@ -50,6 +50,7 @@ class Poller:
         options: Options,
         gate: Gate | None = None,
         beside: Target | None = None,
+        make_settler: MakeSettler = Settler,
     ) -> None:
         """With ``beside`` the cursors are those of the poller of that target, and stay where they are."""
         self.source = source
@@ -77,7 +78,8 @@ class Poller:
         self.utc_msc = 0
         self.seen_msc = 0
         self.terminal = self._view()
-        self.settler = Settler(target=target, terminal=self.terminal, save=self.save)
+        self.make_settler = make_settler
+        self.settler = make_settler(target=target, terminal=self.terminal, save=self.save)
         self.synchroniser = Synchroniser(terminal=source.terminal)
 
     def load(self) -> None:
@@ -149,7 +151,10 @@ class Poller:
 
     def _view(self) -> Readable:
         return epochview.of(
-            self.source.terminal, self.target, now_msc=lambda: self.utc_msc, seen_msc=lambda: self.seen_msc
+            self.source.terminal,
+            self.target,
+            now_msc=lambda: self.source.shown_msc(self.utc_msc),
+            seen_msc=lambda: self.seen_msc,
         )
 
     def _state(self, symbol: str, positions: dict[int, Position]) -> FeedState:

@@ -58,7 +58,7 @@ class AgentHistory:
         return {int(hour): Digest.from_list(values) for hour, values in (answer.hours or {}).items()}
 
     def rows(self, feed: Feed, from_msc: int, to_msc: int) -> Ticks:
-        """Return the ticks, in the terminal's clock."""
+        """Return the ticks, in UTC, each epoch's in order."""
         answer = self._ask(
             Reread(source=self.source, feed=feed, kind=Reread.Kind.ROWS, from_msc=from_msc, to_msc=to_msc)
         )

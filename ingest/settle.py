@@ -50,6 +50,12 @@ class Save(Protocol):
     def __call__(self, pieces: list[Piece], *, now_msc: int) -> int: ...
 
 
+class MakeSettler(Protocol):
+    """Makes the settler of a poller."""
+
+    def __call__(self, *, target: Target, terminal: Readable, save: Save) -> "Settler": ...
+
+
 class Settler:
     """Runs the passes of one source; times are in the terminal's clock."""
 

@@ -119,6 +119,12 @@ class Terminal:
 class WireClient:
     """One connection."""
 
+    # The epoch of a clock that is switched, and how many welcomes were said.
+    epoch: Json | None = None
+    welcomes = 0
+    # How many reads were answered in the epoch under way.
+    reads = 0
+
     def __init__(self, url: str, token: str, terminal: Terminal, *, uses_binary: bool) -> None:
         self.terminal = terminal
         self.uses_binary = uses_binary
@@ -164,8 +170,27 @@ class WireClient:
         # A bridge that is slow to welcome beats meanwhile.
         while welcome["type"] == "beat":
             welcome = json.loads(self.socket.recv(timeout=20))
-        self.cursors = [list(cursor) for cursor in welcome["cursors"]]
+        self._take(welcome)
         return welcome
+
+    def _take(self, welcome: Json) -> None:
+        self.cursors = [list(cursor) for cursor in welcome["cursors"]]
+        before, self.epoch = self.epoch, welcome.get("epoch")
+        if before is not None and self.epoch is not None:
+            # All that is said is in the epoch's offset.
+            self.terminal.now_msc += self.epoch["offset_ms"] - before["offset_ms"]
+        self.welcomes += 1
+        self.reads = 0
+
+    def _sendable(self, ticks: list[Tick]) -> list[Tick]:
+        """The ticks that may be sent in the epoch under way."""
+        if self.epoch is None:
+            return ticks
+        ahead_msc = self.terminal.now_msc + 2000
+        mixed_until_msc, until_msc = self.epoch["mixed_until_msc"], self.epoch["until_msc"]
+        if mixed_until_msc is not None and ahead_msc < mixed_until_msc:
+            return [tick for tick in ticks if tick[5] <= ahead_msc]
+        return ticks if until_msc is None else [tick for tick in ticks if tick[5] < until_msc]
 
     def beat(self) -> None:
         """Say that the client is there, and how its terminal is."""
@@ -177,7 +202,7 @@ class WireClient:
             return False
         parts: list[Json] = []
         for index in range(len(self.terminal.symbols)):
-            ticks = self.terminal.from_cursor(index, self.cursors[index])
+            ticks = self._sendable(self.terminal.from_cursor(index, self.cursors[index]))
             if ticks:
                 parts.append({"index": index, "cursor": self.cursors[index], "rows": ticks})
                 self.cursors[index] = next_cursor(self.cursors[index], ticks, self.terminal.now_msc)
@@ -229,6 +254,9 @@ class WireClient:
                 self.say(type="digests", request=message["request"], digests=found)
             case "read":
                 self._answer_read(message)
+                self.reads += 1
+            case "welcome":
+                self._take(message)
             case "settled":
                 self.is_settled = True
 
@@ -243,10 +271,12 @@ class WireClient:
             return
         ticks = self.terminal.between(message["index"], message["from_msc"], message["to_msc"])
         if not self.uses_binary:
-            self.say(type="rows", request=message["request"], rows=ticks, more=False)
+            now = {} if self.epoch is None else {"now_msc": self.terminal.now_msc}
+            self.say(type="rows", request=message["request"], rows=ticks, more=False, **now)
             return
         body = PART.pack(0, 0, 0, len(ticks), 0, 0, 0, 0) + b"".join(RECORD.pack(*tick) for tick in ticks)
-        self.socket.send(HEAD.pack(2, 0, 1, len(body), message["request"], 0) + body)
+        now_msc = 0 if self.epoch is None else self.terminal.now_msc
+        self.socket.send(HEAD.pack(2, 0, 1, len(body), message["request"], now_msc) + body)
 
     def finish(self) -> None:
         """Send the rest, let the bridge compare the past, and hang up."""

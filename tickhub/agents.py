@@ -29,7 +29,7 @@ def issue(*, name: str, clock: str | None, revokes_others: bool) -> str:
     known = Source.objects.filter(name=name).first()
     if known is None and clock is None:
         raise UsageError(
-            f"source {name} is new: --clock is required (UTC, or an offset such as +03:00), none is guessed"
+            f"source {name} is new: --clock is required (UTC, +03:00, Europe/Athens or NY+7), none is guessed"
         )
     if known is not None and known.scheme != AgentSpec.scheme:
         raise UsageError(f"source {name} is captured by {known.spec}, not by an agent: choose another name")
@@ -42,10 +42,6 @@ def issue(*, name: str, clock: str | None, revokes_others: bool) -> str:
 
 def _register(name: str, clock: str, known: Source | None) -> Source:
     spec = specs.parse(f"agent:?name={quote(name, safe='')}&clock={quote(clock, safe='+:')}")
-    if spec.clock is not None and spec.clock.zone is not None:
-        raise UsageError(
-            f"source {name}: an agent's clock has one offset from UTC, always; capture {clock} with `poll`"
-        )
     return sources.register(
         Description(
             name=spec.identity,

@@ -15,7 +15,7 @@ from ingest.bridge.session import Means
 from ingest.gate import Gate
 from ingest.target import Options
 from ingest.wire import limits
-from tickhub import disk, publishing, repeating
+from tickhub import disk, epochs, publishing, repeating
 from tickhub.stops import DiskGate
 
 _SETTLE_S = 8.0
@@ -42,6 +42,7 @@ def make() -> Bridge:
             ),
             gate=_gate,
             repeat=repeating.repeat,
+            leave=epochs.leave,
         ),
         lease_ttl_ms=settings.LEASE_TTL_MS,
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from django.conf import settings
 
-from ingest import backfill, cursors, leases
+from ingest import backfill, epochstart, leases
 from ingest.connections import ConnectionLog
 from ingest.epochend import Unread
 from ingest.epochview import AHEAD_MS
@@ -51,44 +51,33 @@ def capture(run: Run, ending: Ending, should_stop: Callable[[], bool], log: Conn
 
 
 def _first_poller(run: Run) -> Poller:
-    place = first_place(run.registered)
-    _ask_for_earlier(run.registered, place)
-    return make_poller(run, place)
+    poller = make_poller(run, first_place(run.registered))
+    epochstart.ask_for_earlier(poller.target)
+    return poller
 
 
 def _next_poller(run: Run, poller: Poller, unread: Sequence[Unread], should_stop: Callable[[], bool]) -> Poller | None:
     """Note what an epoch leaves behind, then return the poller of the next one; None if told to stop before."""
     found: list[Poller] = []
 
-    def leave() -> None:
-        if unread:
-            _tell_unread(poller, unread)
-        _record_unsure(poller)
+    def step() -> None:
+        leave(poller, unread)
         found.append(make_poller(run, poller.target.place + 1))
 
-    repeating.repeat(poller, leave, should_stop)
+    repeating.repeat(poller, step, should_stop)
     return found[-1] if found else None
 
 
 def first_place(registered: Registered) -> int:
-    """Return the place of the epoch that capture stands in: the newest of any cursor, else that of the first begin."""
-    ids = {position.epoch_id for position in cursors.load(source_id=registered.source_id).values()}
-    known = [place for place, row in enumerate(registered.epochs.rows) if row.epoch_id in ids]
-    if known:
-        return max(known)
-    return registered.epochs.place_at(min(begins_msc for _, begins_msc in registered.feeds.values()))
+    """Return the place of the epoch that capture stands in."""
+    return epochstart.first_place(source_id=registered.source_id, epochs=registered.epochs, feeds=registered.feeds)
 
 
-def _ask_for_earlier(registered: Registered, place: int) -> None:
-    """Ask for a backfill of what new feeds have before the epoch that capture stands in: it never goes back to one."""
-    starts_msc = registered.epochs.rows[place].starts_msc
-    known = cursors.load(source_id=registered.source_id)
-    for symbol, (feed_id, begins_msc) in registered.feeds.items():
-        if feed_id in known or begins_msc >= starts_msc:
-            continue
-        reason = "a new symbol that begins before the epoch of the clock that its source is captured in"
-        backfill.request_once(feed_id=feed_id, from_msc=begins_msc, to_msc=starts_msc, reason=reason)
-        logger.info("earlier history asked for", extra={"source": registered.name, "symbol": symbol})
+def leave(poller: Poller, unread: Sequence[Unread]) -> None:
+    """Record what of an epoch that is over could not be read, and what cannot be told from the next one's."""
+    if unread:
+        _tell_unread(poller, unread)
+    _record_unsure(poller)
 
 
 def _tell_unread(poller: Poller, unread: Sequence[Unread]) -> None:

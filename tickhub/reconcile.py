@@ -339,8 +339,7 @@ class _Shown:
     def between(self, symbol: str, start: int, end: int) -> Ticks:
         """Return the ticks of ``[start, end)``, each epoch's in order."""
         if isinstance(self._opened, AgentHistory):
-            # An agent's clock has one offset.
-            return tick_arrays.shift(self._opened.rows(self._feed(symbol), start, end), -self._epochs.rows[0].offset_ms)
+            return self._opened.rows(self._feed(symbol), start, end)
         pieces = [tick_arrays.empty()]
         for place, low, high in self._shares(start, end):
             offset_ms = self._epochs.rows[place].offset_ms

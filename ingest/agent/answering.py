@@ -24,8 +24,13 @@ class Answerer:
         symbols: tuple[str, ...],
         synchroniser: Synchroniser,
         breathe: Callable[[], None] = lambda: None,
+        now_msc: Callable[[], int] = lambda: 0,
     ) -> None:
-        """``breathe`` is called between two reads: an answer may take longer than the bridge bears silence."""
+        """``breathe`` is called between two reads: an answer may take longer than the bridge bears silence.
+
+        ``now_msc`` tells the terminal's time, 0 where the bridge need not know when something was read.
+        """
+        self._now_msc = now_msc
         self._breathe = breathe
         self._terminal = terminal
         self._symbols = symbols
@@ -46,9 +51,10 @@ class Answerer:
         if isinstance(ticks, tuple):
             yield Failed(request.request, ticks)
             return
+        now_msc = self._now_msc()
         for start in range(0, max(len(ticks), 1), limits.FRAME_TICKS):
             end = start + limits.FRAME_TICKS
-            yield Rows(request.request, ticks[start:end], has_more=end < len(ticks))
+            yield Rows(request.request, ticks[start:end], has_more=end < len(ticks), now_msc=now_msc)
 
     def _read(self, index: int, from_msc: int, to_msc: int) -> Ticks | TerminalError:
         if index >= len(self._symbols):

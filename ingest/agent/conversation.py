@@ -6,6 +6,7 @@ from math import ceil
 
 from ingest import heartbeat
 from ingest.agent.answering import Answerer
+from ingest.agent.epochend import EpochEnd
 from ingest.agent.forward import Reader
 from ingest.agent.link import BridgeUnavailable, Link
 from ingest.agent.watch import Watch
@@ -29,7 +30,6 @@ from ingest.wire.messages import (
     Welcome,
 )
 from tickhub.core import clock
-from tickhub.core.errors import UsageError
 from tickhub.core.symbols import SymbolFacts
 
 _PROGRAM = "tickhub"
@@ -51,29 +51,30 @@ class Way:
     should_stop: Callable[[], bool]
 
 
-def offset_ms(source: OpenSource) -> int:
-    """Return the terminal's clock minus UTC, in which all times travel.
+def offset_ms(source: OpenSource, terms: Welcome) -> int:
+    """Return the terminal's clock minus UTC, in which all times travel: where it is switched, in the epoch told."""
+    return source.clock.shift_ms if terms.epoch is None else terms.epoch.offset_ms
 
-    :raises UsageError: if the clock is switched twice a year
+
+def hello(source: OpenSource, instance: str, priority: int | None, *, now_msc: int) -> Hello:
+    """Introduce a source; ``priority`` is that of its SPEC, which goes before its own.
+
+    ``now_msc`` is the source's time (UTC). A clock that is switched is told as its rule: the bridge says in which of
+    its epochs capture stands.
     """
-    if source.clock.zone is not None:
-        raise UsageError(f"clock {source.clock.text}: an agent's clock has one offset from UTC, always; use `poll`")
-    return source.clock.shift_ms
-
-
-def hello(source: OpenSource, instance: str, priority: int | None) -> Hello:
-    """Introduce a source; ``priority`` is that of its SPEC, which goes before its own. Raises as :func:`offset_ms`."""
-    shift_ms, now_msc = offset_ms(source), source.begin_poll()
+    is_switched = source.clock.zone is not None
+    shift_ms = 0 if is_switched else source.clock.shift_ms
     return Hello(
         protocol=limits.PROTOCOL,
         instance=instance,
         program=_PROGRAM,
         server_name=source.server_name,
         is_replay=source.is_replay,
-        offset_ms=shift_ms,
+        offset_ms=None if is_switched else shift_ms,
         now_msc=now_msc + shift_ms,
         symbols=tuple(_symbol(source, symbol, now_msc, shift_ms) for symbol in source.symbols),
         priority=source.priority if priority is None else priority,
+        clock=source.clock.text if is_switched else None,
     )
 
 
@@ -100,31 +101,33 @@ def welcome(link: Link, greeting: Hello) -> Welcome:
     while clock.monotonic_s() < deadline_s:
         message = link.receive(deadline_s - clock.monotonic_s())
         if isinstance(message, Welcome):
-            if len(message.cursors) != len(greeting.symbols):
-                raise Closing(closing.MALFORMED, "the bridge's welcome has another number of cursors")
+            if (message.epoch is None) != (greeting.clock is None):
+                raise Closing(closing.OTHER_PROTOCOL, "the bridge knows no clock that is switched")
+            _check(message, len(greeting.symbols))
             return message
     raise BridgeUnavailable("the bridge says no welcome")
+
+
+def _check(terms: Welcome, count: int) -> None:
+    if len(terms.cursors) != count:
+        raise Closing(closing.MALFORMED, "the bridge's welcome has another number of cursors")
 
 
 class Conversation:
     """Sends what a source shows until told to stop."""
 
-    def __init__(self, link: Link, source: OpenSource, watch: Watch, terms: Welcome, way: Way) -> None:
+    def __init__(
+        self, link: Link, source: OpenSource, watch: Watch, terms: Welcome, way: Way, *, begun_msc: int | None = None
+    ) -> None:
+        """``begun_msc`` is the time (UTC) of a poll that was begun before; None where none was."""
         self._link = link
         self._source = source
         self._watch = watch
         self._way = way
-        self._terms = terms
-        self._reader = Reader(
-            source.terminal,
-            source.symbols,
-            terms.cursors,
-            page_ticks=min(way.page_ticks, terms.frame_ticks),
-            synchroniser=watch.synchroniser,
-            breathe=self._breathe,
-        )
-        self._answerer = Answerer(source.terminal, source.symbols, watch.synchroniser, self._breathe)
+        self._begin(terms)
+        self._answerer = Answerer(source.terminal, source.symbols, watch.synchroniser, self._breathe, self._read_msc)
         self._unanswered = 0
+        self._begun_msc = begun_msc
         self._is_refused = False
         self._is_settled = False
         self._now_msc = 0
@@ -134,6 +137,23 @@ class Conversation:
         self._told_facts: dict[str, SymbolFacts] = {}
         self._looked_s = -_LOOK_S
         self._is_doubted = False
+
+    def _begin(self, terms: Welcome) -> None:
+        """Go on from a welcome's cursors, in the epoch that it tells."""
+        self._terms = terms
+        self._offset_ms = offset_ms(self._source, terms)
+        self._reader = Reader(
+            self._source.terminal,
+            self._source.symbols,
+            terms.cursors,
+            page_ticks=min(self._way.page_ticks, terms.frame_ticks),
+            synchroniser=self._watch.synchroniser,
+            breathe=self._breathe,
+            epoch=terms.epoch,
+        )
+        self._end = None if terms.epoch is None else EpochEnd(terms.epoch, self._reader, self._watch, self._source)
+        # From the word that an epoch is read to the next welcome nothing is polled, and no time is told.
+        self._is_between = False
 
     def run(self) -> None:
         """Converse until the source is played or the agent is told to stop, then let the bridge settle.
@@ -146,14 +166,14 @@ class Conversation:
             self._converse()
         except WrongAccount:
             # The last thing that the bridge hears: it becomes an incident there.
-            condition = replace(self._watch.condition(), link=Connected.WRONG_ACCOUNT.value)
+            condition = replace(self._watch.condition(self._offset_ms), link=Connected.WRONG_ACCOUNT.value)
             self._link.send(Beat(self._now_msc, condition))
             raise
         finally:
             heartbeat.on_request(None)
 
     def _converse(self) -> None:
-        self._now_msc = self._terminal_msc()
+        self._now_msc = self._begin_poll()
         self._watch.repeat_doubt()
         self._tell_condition()
         while not self._way.should_stop():
@@ -170,24 +190,42 @@ class Conversation:
     @property
     def _is_played(self) -> bool:
         """Return whether a recording has been sent to its end, if the agent is to end with it."""
-        is_sent = self._is_idle and self._unanswered == 0 and not self._reader.has_errors
+        is_over = self._is_between or (self._end is not None and self._end.is_over(self._now_msc))
+        is_sent = self._is_idle and self._unanswered == 0 and not self._reader.has_errors and not is_over
         return self._way.until_drained and is_sent and self._source.is_exhausted() and self._reader.is_whole
 
-    def _terminal_msc(self) -> int:
-        return self._source.begin_poll() + offset_ms(self._source)
+    def _begin_poll(self) -> int:
+        """Begin a poll where none is begun, and return its time on the terminal's clock."""
+        if self._begun_msc is None:
+            self._begun_msc = self._source.begin_poll()
+        return self._begun_msc + self._offset_ms
+
+    def _read_msc(self) -> int:
+        """Return the terminal's time of a read just made; 0 where its clock is never switched."""
+        if self._terms.epoch is None:
+            return 0
+        # A recording stands between two polls.
+        return self._now_msc if self._source.is_replay else clock.now_msc() + self._offset_ms
 
     def _poll_if_due(self) -> None:
         now_s = clock.monotonic_s()
-        if now_s < self._poll_at_s or self._unanswered >= self._terms.window or self._is_refused:
+        is_full = self._unanswered >= self._terms.window or self._is_refused
+        if now_s < self._poll_at_s or is_full or self._is_between:
             return
         self._poll_at_s = now_s + self._way.interval_s
-        self._now_msc = self._terminal_msc()
-        self._watch.look(self._now_msc, cursors_msc=[feed.cursor[0] for feed in self._reader.feeds])
+        self._now_msc, self._begun_msc = self._begin_poll(), None
+        offset_ms = self._offset_ms
+        self._watch.look(
+            self._now_msc - offset_ms, cursors_msc=[feed.cursor[0] - offset_ms for feed in self._reader.feeds]
+        )
         self._tell_condition()
         self._tell_facts(now_s)
         frame = self._reader.frame(self._now_msc)
         self._is_idle = frame is None
+        if self._end is not None:
+            self._end.note_poll(self._now_msc)
         if frame is None:
+            self._end_epoch()
             return
         self._link.send(frame)
         self._sent_s = clock.monotonic_s()
@@ -195,9 +233,19 @@ class Conversation:
         if self._reader.is_behind or sum(len(part.ticks) for part in frame.parts) >= _BUSY_TICKS:
             self._poll_at_s = 0.0
 
+    def _end_epoch(self) -> None:
+        """Say that the epoch is over where it is, and all of it was read; the bridge welcomes the agent in the next."""
+        is_idle = self._unanswered == 0 and not self._reader.is_behind
+        said = None if self._end is None else self._end.look(self._now_msc, is_idle=is_idle)
+        # What has changed meanwhile, as a doubt of the history, is told first.
+        self._tell_condition()
+        if said is not None:
+            self._link.send(said)
+            self._is_between = True
+
     def _tell_condition(self) -> None:
         """Say how the terminal is wherever that has changed, before the frame that may show it."""
-        if self._watch.condition() != self._told:
+        if self._watch.condition(self._offset_ms) != self._told:
             self._beat()
 
     def _tell_facts(self, now_s: float) -> None:
@@ -216,8 +264,8 @@ class Conversation:
         self._told_facts |= said
 
     def _beat(self, busy_s: int = 0) -> None:
-        self._told = self._watch.condition()
-        self._link.send(Beat(self._now_msc, self._told, busy_s))
+        self._told = self._watch.condition(self._offset_ms)
+        self._link.send(Beat(None if self._is_between else self._now_msc, self._told, busy_s))
         self._sent_s = clock.monotonic_s()
 
     def _ask_for_time(self, extra_s: float) -> None:
@@ -261,8 +309,24 @@ class Conversation:
             case ReadRequest():
                 for answer in self._answerer.rows(message):
                     self._link.send(answer)
+            case Welcome():
+                self._go_on(message)
             case Settled():
                 self._is_settled = True
+
+    def _go_on(self, terms: Welcome) -> None:
+        """Go on in the next epoch of the terminal's clock."""
+        if not self._is_between or terms.epoch is None:
+            raise Closing(closing.MALFORMED, "the bridge said a welcome that was not waited for")
+        _check(terms, len(self._source.symbols))
+        before_ms = self._offset_ms
+        self._begin(terms)
+        self._now_msc += self._offset_ms - before_ms
+        self._now_msc = self._begin_poll()
+        self._is_idle, self._poll_at_s = False, 0.0
+        # On another clock now, and as of a connection that the bridge may have heard of before the switch.
+        self._watch.repeat_doubt()
+        self._beat()
 
     def _finish(self) -> None:
         """Wait until every frame is answered and the bridge has compared the past."""
@@ -271,7 +335,7 @@ class Conversation:
         while not self._is_settled:
             if self._way.should_stop() and clock.monotonic_s() > deadline_s:
                 return
-            if self._unanswered == 0 and not is_asked:
+            if self._unanswered == 0 and not self._is_between and not is_asked:
                 is_asked = True
                 self._link.send(Done())
             self._listen()

@@ -8,7 +8,8 @@ import numpy as np
 from ingest import reading
 from ingest.sources.terminal import Terminal
 from ingest.synchronising import Synchroniser
-from ingest.wire.messages import Cursor, Frame, FramePart, TerminalError
+from ingest.wire import cursors, limits
+from ingest.wire.messages import Cursor, Frame, FramePart, TerminalError, WireEpoch
 from tickhub.core import ticks as tick_arrays
 from tickhub.core.ticks import Ticks
 
@@ -45,23 +46,28 @@ class Reader:
         self,
         terminal: Terminal,
         symbols: Sequence[str],
-        cursors: Sequence[Cursor],
+        begins: Sequence[Cursor],
         *,
         page_ticks: int,
         synchroniser: Synchroniser,
         breathe: Callable[[], None] = lambda: None,
+        epoch: WireEpoch | None = None,
     ) -> None:
-        """``breathe`` is called between two symbols: a poll may take longer than the bridge bears silence."""
+        """``begins`` are the bridge's cursors; what is not of the ``epoch`` is not sent.
+
+        ``breathe`` is called between two symbols: a poll may take longer than the bridge bears silence.
+        """
         self._breathe = breathe
         self.terminal = terminal
         self.synchroniser = synchroniser
-        self.feeds = [Feed(i, s, c) for i, (s, c) in enumerate(zip(symbols, cursors, strict=True))]
+        self.feeds = [Feed(i, s, c) for i, (s, c) in enumerate(zip(symbols, begins, strict=True))]
         self._page_ticks = page_ticks
+        self._epoch = epoch
         self._number = 0
 
-    def set_cursors(self, cursors: Sequence[tuple[int, int, int]]) -> None:
+    def set_cursors(self, moved: Sequence[tuple[int, int, int]]) -> None:
         """Go on from the bridge's cursors."""
-        for index, last_msc, taken in cursors:
+        for index, last_msc, taken in moved:
             feed = self.feeds[index]
             feed.cursor, feed.told, feed.has_more = (last_msc, taken), None, False
 
@@ -109,11 +115,11 @@ class Reader:
             feed.has_more = True
             return None
         try:
-            ticks, is_cut = self._new(feed, room)
+            ticks, is_cut = self._new(feed, room, now_msc)
         except reading.ReadFailed as error:
             return self._failed(feed, (error.code, error.text))
         feed.told_error, feed.has_more = None, is_cut
-        after = cursor_after(feed.cursor, ticks, now_msc)
+        after = cursors.after(feed.cursor, ticks, now_msc)
         is_told = feed.told is not None and after == feed.cursor and tick_arrays.same(feed.told, ticks)
         if len(ticks) == 0 or is_told:
             return None
@@ -130,7 +136,7 @@ class Reader:
         feed.told_error = error
         return FramePart(feed.index, feed.cursor, tick_arrays.empty(), error=error)
 
-    def _new(self, feed: Feed, room: int) -> tuple[Ticks, bool]:
+    def _new(self, feed: Feed, room: int, now_msc: int) -> tuple[Ticks, bool]:
         """Return the rows behind the cursor, by position in its millisecond, and whether there are more.
 
         :raises reading.ReadFailed: if the terminal cannot be read, or shows nothing of what it showed before
@@ -147,15 +153,19 @@ class Reader:
             raise reading.ReadFailed(symbol=feed.symbol, code=_DISORDER[0], text=_DISORDER[1])
         low, high = times.searchsorted([last_msc, last_msc + 1]).tolist()
         ticks = page.ticks[min(low + taken, high) :]
-        return ticks[:room], page.is_cut or len(ticks) > room
+        end = len(ticks)
+        limit_msc = self._limit_msc(now_msc)
+        if limit_msc is not None:
+            end = int(ticks["time_msc"].searchsorted(limit_msc))
+        # What stands at or behind the limit is not sent now, whether it is on this page or not.
+        is_cut = page.is_cut and end == len(ticks)
+        return ticks[: min(end, room)], is_cut or end > room
 
-
-def cursor_after(cursor: Cursor, ticks: Ticks, now_msc: int) -> Cursor:
-    """Return the cursor once ticks from it on are captured: the newest millisecond not later than the poll."""
-    times = np.ascontiguousarray(ticks["time_msc"])
-    place = int(times.searchsorted(now_msc, side="right")) - 1
-    if place < 0:
-        return cursor
-    last_msc = int(times[place])
-    count = place + 1 - int(times.searchsorted(last_msc))
-    return last_msc, count + (cursor[1] if last_msc == cursor[0] else 0)
+    def _limit_msc(self, now_msc: int) -> int | None:
+        """Return from where on ticks are not of the epoch, or not to be told from those of the epoch before."""
+        if self._epoch is None:
+            return None
+        ahead_msc = now_msc + limits.MIXED_AHEAD_MS
+        if self._epoch.mixed_until_msc is not None and ahead_msc < self._epoch.mixed_until_msc:
+            return ahead_msc + 1
+        return self._epoch.until_msc

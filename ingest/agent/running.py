@@ -99,21 +99,25 @@ class _Agent:
 
     def _converse(self) -> None:
         # Before there is a connection: a terminal that has to be started takes longer than a handshake may.
-        greeting = conversation.hello(self._source, self._instance, self._spec.priority)
+        begun_msc = self._source.begin_poll()
+        greeting = conversation.hello(self._source, self._instance, self._spec.priority, now_msc=begun_msc)
         with links.opened(self._where) as link:
             terms = conversation.welcome(link, greeting)
             self._refusals.passed()
             self._wait_s = _BACK_OFF_S[0]
             logger.info("connected", extra={"bridge": self._where.url, "source": terms.source})
-            self._catch_up(max(last_msc for last_msc, _ in terms.cursors))
-            Conversation(link, self._source, self._watch, terms, self._way).run()
+            offset_ms = conversation.offset_ms(self._source, terms)
+            reached_msc = max(last_msc for last_msc, _ in terms.cursors) - offset_ms
+            if self._source.is_replay and begun_msc < reached_msc:
+                self._catch_up(reached_msc)
+                begun_msc = self._source.begin_poll()
+            Conversation(link, self._source, self._watch, terms, self._way, begun_msc=begun_msc).run()
 
     def _catch_up(self, reached_msc: int) -> None:
         """Let a recording show at least what the bridge has captured of it: the agent itself kept nothing."""
-        if self._source.is_replay and self._source.begin_poll() < reached_msc:
-            opened = _open(self._spec, reached_msc, self._way.should_stop)
-            if opened is not None:
-                self._source, self._watch = opened, Watch(opened)
+        opened = _open(self._spec, reached_msc, self._way.should_stop)
+        if opened is not None:
+            self._source, self._watch = opened, Watch(opened)
 
     def _judge(self, why: Closing) -> None:
         """Decide whether to try again after the bridge has closed with a reason.

@@ -14,6 +14,7 @@ from ingest.wire.messages import (
     Condition,
     Digests,
     Done,
+    EpochRead,
     Facts,
     Failed,
     Frame,
@@ -22,6 +23,7 @@ from ingest.wire.messages import (
     Hello,
     Rows,
     Settled,
+    Welcome,
 )
 
 logger = logging.getLogger(__name__)
@@ -55,6 +57,7 @@ class Connection:
         self._room = asyncio.Semaphore(limits.WINDOW)
         self.link = Link(transmit=self._transmit)
         self._condition: Condition | None = None
+        self._is_welcomed = False
         self._ended: asyncio.Future[Closing] = self._loop.create_future()
 
     def _transmit(self, message: FromBridge) -> None:
@@ -125,6 +128,10 @@ class Connection:
             case Done():
                 await self._wait_for_room()
                 self.link.put(message)
+            case EpochRead():
+                self.link.now_msc = max(self.link.now_msc, message.now_msc)
+                await self._wait_for_room()
+                self.link.put(message)
             case Digests() | Rows() | Failed():
                 self.link.put_answer(message)
             case Facts():
@@ -167,8 +174,14 @@ class Connection:
                 await asyncio.wait_for(self._write(message), limits.DEAD_S)
             except TimeoutError:
                 raise Closing(closing.SILENT, f"nothing read for {limits.DEAD_S} s") from None
-            if isinstance(message, Answer | Settled):
+            if isinstance(message, Answer | Settled) or self._answers_epoch(message):
                 self._room.release()
+
+    def _answers_epoch(self, message: FromBridge) -> bool:
+        """Return whether a message answers that an epoch was read: every welcome but the first."""
+        is_welcome = isinstance(message, Welcome)
+        is_answer, self._is_welcomed = is_welcome and self._is_welcomed, self._is_welcomed or is_welcome
+        return is_answer
 
     async def _write(self, message: FromBridge) -> None:
         try:

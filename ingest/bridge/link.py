@@ -13,6 +13,7 @@ from ingest.wire.messages import (
     DigestRequest,
     Digests,
     Done,
+    EpochRead,
     Failed,
     Frame,
     FromBridge,
@@ -26,6 +27,8 @@ from tickhub.core.symbols import SymbolFacts
 _NEWS_MOST = 64
 
 AgentAnswer: TypeAlias = Digests | Rows | Failed
+# What the thread takes in order.
+InTurn: TypeAlias = Frame | Beat | EpochRead | Done
 
 
 class LinkEnded(TickhubError):
@@ -38,7 +41,7 @@ class Link:
     def __init__(self, *, transmit: Callable[[FromBridge], None], answer_s: float = limits.ANSWER_S) -> None:
         self.send = transmit
         self._answer_s = answer_s
-        self._frames: deque[Frame | Beat | Done] = deque()
+        self._frames: deque[InTurn] = deque()
         self._answers: deque[AgentAnswer] = deque()
         self._changed = threading.Condition()
         self._awaited: int | None = None
@@ -113,7 +116,7 @@ class Link:
         self.condition = beat.condition
         self.put(beat)
 
-    def put(self, message: Frame | Beat | Done) -> None:
+    def put(self, message: InTurn) -> None:
         """Hand a frame to the thread."""
         with self._changed:
             self._frames.append(message)
@@ -126,7 +129,7 @@ class Link:
                 self._answers.append(answer)
                 self._changed.notify_all()
 
-    def next(self, timeout_s: float) -> Frame | Beat | Done | None:
+    def next(self, timeout_s: float) -> InTurn | None:
         """Return the next message put, None where none came in time or none is taken any more."""
         with self._changed:
             self._changed.wait_for(lambda: self._is_ended or bool(self._frames and not self._is_stopping), timeout_s)

@@ -52,6 +52,8 @@ class RemoteTerminal(Constants):
         self._link = link
         self._indexes = {symbol: index for index, symbol in enumerate(symbols)}
         self._last_error = _SUCCESS
+        # The newest time of the terminal at which rows were read.
+        self.read_msc = 0
 
     def last_error(self) -> TerminalError:
         """Return the error of the last read."""
@@ -73,6 +75,7 @@ class RemoteTerminal(Constants):
                 if len(answer.ticks):
                     newest_msc = int(answer.ticks["time_msc"][-1])
                 pieces.append(answer.ticks)
+                self.read_msc = max(self.read_msc, answer.now_msc)
                 count += len(answer.ticks)
                 if count > limits.READ_TICKS:
                     self._last_error = _TOO_MANY
@@ -152,7 +155,8 @@ class RemoteSource(PlainSource):
     can_be_reread = False
     notes: tuple[str, ...] = ()
 
-    def __init__(self, link: Link, hello: Hello, *, offset_ms: int) -> None:
+    def __init__(self, link: Link, hello: Hello, *, offset_ms: int, told_offset_ms: int) -> None:
+        """``offset_ms`` is that of the epoch under way, ``told_offset_ms`` that of the hello's times."""
         self.symbols = tuple(described.symbol for described in hello.symbols)
         self.remote = RemoteTerminal(link, self.symbols)
         self.terminal: Terminal = self.remote
@@ -161,14 +165,18 @@ class RemoteSource(PlainSource):
         # How fast a recording is played the agent does not tell: its ticks' ages say nothing.
         self.is_in_real_time = not hello.is_replay
         self.clock = zones.fixed(offset_ms)
-        self.start_msc = hello.now_msc - offset_ms
-        self._offset_ms = offset_ms
+        self.start_msc = hello.now_msc - told_offset_ms
+        self._offset_ms, self._told_offset_ms = offset_ms, told_offset_ms
         self._link = link
         self._described = {described.symbol: described for described in hello.symbols}
 
     def begin_poll(self) -> int:
         """Return the time as the agent told it last."""
         return self._link.now_msc - self._offset_ms
+
+    def shown_msc(self, polled_msc: int) -> int:
+        """Return up to when the agent's rows may have been made: it answers at a time of its own."""
+        return max(polled_msc, self.remote.read_msc - self._offset_ms)
 
     def facts(self) -> Mapping[str, SymbolFacts]:
         """Return what the agent's terminal says of its symbols."""
@@ -187,7 +195,7 @@ class RemoteSource(PlainSource):
 
     def begins_msc(self, symbol: str, now_msc: int) -> int:
         """Return where the agent begins."""
-        return self._described[symbol].begins_msc - self._offset_ms
+        return self._described[symbol].begins_msc - self._told_offset_ms
 
     def digits(self, symbol: str) -> int:
         """Return the decimals of a symbol's prices."""

@@ -1,18 +1,25 @@
-"""One agent's session: the poller of its source, on a thread of its own, fed by the agent's frames."""
+"""One agent's session: the poller of its source, on a thread of its own, fed by the agent's frames.
+
+Where the terminal's clock is switched, one poller follows another, each welcomed with its epoch.
+"""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
-from ingest import feedstate, leases, rereads
+from ingest import epochstart, leases, rereads
 from ingest.backfill import Backfiller
-from ingest.bridge import answering, settling, taking
+from ingest.bridge import answering, epochend, registering, settling, taking
 from ingest.bridge.link import Link as AgentLink
 from ingest.bridge.link import LinkEnded
 from ingest.bridge.remote import RemoteSource
+from ingest.bridge.sieve import Sieve
 from ingest.connections import ConnectionLog
+from ingest.epochend import Unread
 from ingest.gate import Gate
+from ingest.pastepoch import PastEpoch
 from ingest.poller import Poller
 from ingest.sources.terminal import Link
 from ingest.symbolfacts import FactLog
@@ -20,7 +27,7 @@ from ingest.synchronising import DOUBT_S
 from ingest.target import Options, Target
 from ingest.wire import closing
 from ingest.wire.closing import Closing
-from ingest.wire.messages import Answer, Beat, Condition, Done, Frame, Hello, Settled, Welcome
+from ingest.wire.messages import Answer, Beat, Condition, Cursor, Done, EpochRead, Frame, Hello, Settled, Welcome
 from tickhub.core import clock, metrics
 from tickhub.core.errors import PermanentError
 
@@ -54,6 +61,8 @@ class Means:
     # Makes the gate before the inbox, by a source's id and name.
     gate: Callable[[int, str], Gate]
     repeat: Repeat
+    # Records what of an epoch that is over was not read, and what cannot be told from the next one's.
+    leave: Callable[[Poller, Sequence[Unread]], None]
 
 
 class Session:
@@ -63,21 +72,12 @@ class Session:
     """
 
     def __init__(self, *, link: AgentLink, hello: Hello, target: Target, lease: leases.Held, means: Means):
-        source = RemoteSource(link, hello, offset_ms=target.offset_ms)
         self._link = link
-        self._terminal = source.remote
+        self._hello = hello
+        self._lease = lease
         self._means = means
-        self._poller = Poller(
-            source=source,
-            target=target,
-            lease=lease,
-            publish=means.publish,
-            options=means.options,
-            gate=means.gate(target.source_id, target.name),
-        )
-        self._poller.now_msc = link.now_msc = hello.now_msc
-        self._poller.settler = settling.RemoteSettler(target=target, terminal=source.remote, save=self._poller.save)
-        self._backfiller = Backfiller(self._poller)
+        self._told_offset_ms = registering.told_offset_ms(hello, target.epochs)
+        self._begin(target, utc_msc=hello.now_msc - self._told_offset_ms)
         self._condition = Condition()
         self._facts = FactLog(target)
         self._log = ConnectionLog(source_id=target.source_id, name=target.name)
@@ -86,6 +86,35 @@ class Session:
         now_s = self._doubted_s = clock.monotonic_s()
         self._settled_s = self._looked_s = now_s
 
+    def _begin(self, target: Target, *, utc_msc: int) -> None:
+        """Make the poller of one epoch of the clock, and what looks at the past beside it."""
+        offset_ms = target.offset_ms
+        source = RemoteSource(self._link, self._hello, offset_ms=offset_ms, told_offset_ms=self._told_offset_ms)
+        self._terminal = source.remote
+        self._poller = Poller(
+            source=source,
+            target=target,
+            lease=self._lease,
+            publish=self._means.publish,
+            options=self._means.options,
+            gate=self._means.gate(target.source_id, target.name),
+            make_settler=partial(settling.RemoteSettler, remote=source.remote),
+        )
+        self._poller.utc_msc = utc_msc
+        self._poller.now_msc = self._link.now_msc = utc_msc + offset_ms
+        self._sieve = Sieve(self._poller)
+        self._backfiller = Backfiller(self._poller)
+        self._past = PastEpoch(self._poller) if target.place > 0 else None
+
+    def _welcome(self) -> None:
+        """Say where the agent goes on, and in which epoch of its clock."""
+        poller = self._poller
+        found: list[tuple[Cursor, ...]] = []
+        self._repeat(lambda: found.append(tuple(self._sieve.cursor(state) for state in poller.states)))
+        epoch = None if self._hello.clock is None else registering.wire_epoch(poller.target)
+        for cursors in found:
+            self._link.send(Welcome(source=poller.target.name, cursors=cursors, epoch=epoch))
+
     def run(self) -> None:
         """Serve until the connection ends.
 
@@ -93,11 +122,8 @@ class Session:
         """
         try:
             self._refuse_other_clock()
-            self._repeat(lambda: 0)
-            if self._link.is_ended:
-                return
-            cursors = tuple(feedstate.before(state) for state in self._poller.states)
-            self._link.send(Welcome(source=self._poller.target.name, cursors=cursors))
+            epochstart.ask_for_earlier(self._poller.target)
+            self._welcome()
             rereads.forget_old(source_id=self._poller.target.source_id)
             while not self._link.is_ended:
                 self._step()
@@ -122,6 +148,8 @@ class Session:
             self._take(message)
         elif isinstance(message, Beat):
             self._repeat(lambda: self._hear(message.condition))
+        elif isinstance(message, EpochRead):
+            self._go_on(message)
         elif isinstance(message, Done):
             self._settle()
             self._link.send(Settled())
@@ -172,15 +200,33 @@ class Session:
         if condition.link == Link.CONNECTED and condition.doubted_msc is None and not self._link.has_news:
             self._poller.settler.coverage.sure_msc = told_msc
 
+    def _go_on(self, told: EpochRead) -> None:
+        """Leave an epoch that is over and read, and welcome the agent in the next one."""
+        poller = self._poller
+        epochend.check(poller, told)
+        poller.utc_msc = told.now_msc - poller.target.offset_ms
+        if told.seen_msc is not None:
+            poller.seen_msc = max(poller.seen_msc, told.seen_msc - poller.target.offset_ms)
+        covered_msc = poller.settler.coverage.proven_msc
+        self._settle()
+        is_whole = poller.source.health().link is Link.CONNECTED and not self._is_doubted
+        unread = list(epochend.unread(poller, told, covered_msc=covered_msc, is_whole=is_whole))
+        self._repeat(lambda: self._means.leave(poller, unread))
+        if self._link.is_ended:
+            return
+        self._begin(registering.at_place(poller.target, poller.target.place + 1), utc_msc=poller.utc_msc)
+        self._welcome()
+
     def _take(self, frame: Frame) -> None:
         answers: list[Answer] = []
-        self._repeat(lambda: answers.append(taking.take(self._poller, frame)))
+        self._repeat(lambda: answers.append(taking.take(self._poller, frame, self._sieve)))
         for answer in answers:
             # Only now, after the inbox has committed.
             self._link.send(answer)
 
     def _look_after(self) -> int:
         poller, now_s = self._poller, clock.monotonic_s()
+        poller.utc_msc = poller.now_msc - poller.target.offset_ms
         # Renews the lease where no frame has done so.
         poller.save([], now_msc=poller.now_msc)
         self._facts.note(poller.source.facts())
@@ -190,17 +236,20 @@ class Session:
         saved = self._settle_tails(now_s)
         if now_s - self._looked_s >= _LOOK_S:
             self._looked_s = now_s
-            answering.answer_waiting(poller, self._terminal)
+            answering.answer_waiting(poller, self._past, self._terminal)
         if not self._link.has_frames or self._link.is_stopping or poller.settler.is_overdue:
-            saved += self._backfill()
+            saved += self._look_back()
             saved += poller.settler.step(poller.states, now_msc=poller.now_msc)
         return saved
 
-    def _backfill(self) -> int:
-        """Go one step on with a request to read history again, whose saves move the cursors' versions."""
+    def _look_back(self) -> int:
+        """Look at the end of the epoch before, and go one step on with a request to read history again.
+
+        What these save moves the cursors' versions.
+        """
         poller = self._poller
-        poller.utc_msc = poller.now_msc - poller.target.offset_ms
-        saved = self._backfiller.step()
+        saved = 0 if self._past is None else self._past.step()
+        saved += self._backfiller.step()
         if poller.is_outdated:
             poller.load()
         return saved
@@ -221,6 +270,10 @@ class Session:
 
         def settle() -> int:
             saved = settling.settle_tails(self._poller, self._terminal, now_msc=self._poller.now_msc)
+            if self._past is not None and self._past.is_watching:
+                saved += self._past.run()
+                if self._poller.is_outdated:
+                    self._poller.load()
             return saved + self._poller.settler.run(self._poller.states, now_msc=self._poller.now_msc)
 
         self._repeat(settle)

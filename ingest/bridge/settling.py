@@ -4,12 +4,15 @@ import logging
 from collections.abc import Sequence
 
 from ingest import feedstate, queries, reading
-from ingest.bridge.remote import RemoteTerminal
+from ingest.bridge.remote import Period, RemoteTerminal
+from ingest.epochview import EpochView
 from ingest.feedstate import FeedState, Piece
 from ingest.poller import TAIL_MS, Poller
 from ingest.settle import Hours, Save, Settler
+from ingest.sources.terminal import Readable
 from ingest.tail import Reading
 from ingest.target import Target
+from ingest.wire.messages import TerminalError
 from tickhub.core import digest, metrics
 from tickhub.core import ticks as tick_arrays
 from tickhub.core.clock import HOUR_MS
@@ -19,11 +22,11 @@ logger = logging.getLogger(__name__)
 
 
 class RemoteSettler(Settler):
-    """The pass over the past of one agent's source."""
+    """The pass over the past of one agent's source. ``terminal`` shows one epoch of what ``remote`` shows."""
 
-    def __init__(self, *, target: Target, terminal: RemoteTerminal, save: Save) -> None:
+    def __init__(self, *, target: Target, terminal: Readable, save: Save, remote: RemoteTerminal) -> None:
         super().__init__(target=target, terminal=terminal, save=save)
-        self._remote = terminal
+        self._remote = remote
 
     def _shown_hours(self, state: FeedState, hour: int, stop: int) -> tuple[Hours, int]:
         """Ask for the hours' digests; what they count decides about how many hours the next question is."""
@@ -32,7 +35,10 @@ class RemoteSettler(Settler):
             (state.symbol, max(h * HOUR_MS + offset_ms, state.begins_msc), (h + 1) * HOUR_MS + offset_ms)
             for h in range(hour, stop)
         ]
-        found = [_checked(state.symbol, one) for one in self._remote.digests(periods, shift_ms=offset_ms)]
+        digests = shown_digests(self._remote, self.terminal, periods, shift_ms=offset_ms)
+        if None in digests:
+            return super()._shown_hours(state, hour, stop)
+        found = [_checked(state.symbol, one) for one in digests]
         count = sum(own.count for own in found)
         return {h: own for h, own in zip(range(hour, stop), found, strict=True) if own.count}, count
 
@@ -46,15 +52,16 @@ class RemoteSettler(Settler):
             return 0
         captured = queries.captured_between(
             source_id=self.target.source_id,
-            from_msc=start * 1000 - self.target.offset_ms,
+            from_msc=max(start * 1000 - self.target.offset_ms, self.target.epoch.starts_msc),
             to_msc=end * 1000 - self.target.offset_ms,
         )
-        shown = self._remote.digests([(state.symbol, low, high) for state, low, high in stretches], shift_ms=0)
+        periods = [(state.symbol, low, high) for state, low, high in stretches]
+        shown = shown_digests(self._remote, self.terminal, periods, shift_ms=0)
         differing = []
         for (state, low, high), found in zip(stretches, shown, strict=True):
             rows = captured[state.feed_id].ticks if state.feed_id in captured else tick_arrays.empty()
             rows = rows[(rows["time_msc"] >= low) & (rows["time_msc"] < high)]
-            if not isinstance(found, Digest):
+            if found is not None and not isinstance(found, Digest):
                 # One symbol does not keep the others from being compared.
                 self._fail(state, reading.ReadFailed(symbol=state.symbol, code=found[0], text=found[1]))
             elif found != digest.of(rows):
@@ -62,10 +69,33 @@ class RemoteSettler(Settler):
         return super()._slice(differing, start, end, now_msc) if differing else 0
 
 
-def _checked(symbol: str, found: Digest | tuple[int, str]) -> Digest:
+def shown_digests(
+    remote: RemoteTerminal, terminal: Readable, periods: Sequence[Period], *, shift_ms: int
+) -> list[Digest | TerminalError | None]:
+    """Return the digest of each period as ``terminal`` shows it of ``remote``; None where only the rows tell.
+
+    What the terminal shows of the epoch before as well is known: its digest is taken off.
+    """
+    if not isinstance(terminal, EpochView):
+        return list(remote.digests(periods, shift_ms=shift_ms))
+    hidden = [terminal.hidden(*period) for period in periods]
+    asked = [period for period, rows in zip(periods, hidden, strict=True) if rows is not None]
+    answers = iter(remote.digests(asked, shift_ms=shift_ms))
+    found: list[Digest | TerminalError | None] = []
+    for rows in hidden:
+        if rows is None:
+            found.append(None)
+            continue
+        answer = next(answers)
+        found.append(answer - digest.of(rows, offset_ms=shift_ms) if isinstance(answer, Digest) else answer)
+    return found
+
+
+def _checked(symbol: str, found: Digest | TerminalError | None) -> Digest:
     if isinstance(found, Digest):
         return found
-    raise reading.ReadFailed(symbol=symbol, code=found[0], text=found[1])
+    code, text = found or (0, "not asked")
+    raise reading.ReadFailed(symbol=symbol, code=code, text=text)
 
 
 def settle_tails(poller: Poller, terminal: RemoteTerminal, *, now_msc: int) -> int:
@@ -74,7 +104,8 @@ def settle_tails(poller: Poller, terminal: RemoteTerminal, *, now_msc: int) -> i
     :raises django.db.DatabaseError: as :meth:`Poller.poll`
     """
     states = [state for state in poller.states if _stretch(state)[0] < _stretch(state)[1]]
-    shown = terminal.digests([(state.symbol, *_stretch(state)) for state in states], shift_ms=0)
+    periods = [(state.symbol, *_stretch(state)) for state in states]
+    shown = shown_digests(terminal, poller.terminal, periods, shift_ms=0)
     found: list[tuple[Piece, Reading]] = []
     for state, theirs in zip(states, shown, strict=True):
         compared = _compare(poller, terminal, state, theirs)
@@ -95,7 +126,7 @@ def _stretch(state: FeedState) -> tuple[int, int]:
 
 
 def _compare(
-    poller: Poller, terminal: RemoteTerminal, state: FeedState, theirs: Digest | tuple[int, str]
+    poller: Poller, terminal: RemoteTerminal, state: FeedState, theirs: Digest | TerminalError | None
 ) -> Reading | None:
     """Compare one tail; None where it is equal or cannot be read."""
     low, high = _stretch(state)
@@ -104,7 +135,9 @@ def _compare(
     own = tail.rows[start:end][~tail.is_gone[start:end]]
     if theirs == digest.of(own):
         return None
-    rows = terminal.read(state.symbol, low, high) if isinstance(theirs, Digest) else None
+    rows = None if isinstance(theirs, tuple) else terminal.read(state.symbol, low, high)
+    if rows is not None and isinstance(poller.terminal, EpochView):
+        rows = poller.terminal.shown(state.symbol, rows)
     if rows is None or (len(rows) == 0 and len(own)):
         # A terminal that shows nothing of what it showed before has lost the symbol, not its history.
         metrics.READ_ERRORS.labels(poller.target.name).inc()

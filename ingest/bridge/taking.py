@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from ingest import feedstate
 from ingest.bridge import repeats
+from ingest.bridge.sieve import Sieve
 from ingest.feedstate import FeedState, Piece
 from ingest.poller import TAIL_MS, Poller
 from ingest.tail import Reading
@@ -16,7 +17,7 @@ from tickhub.core import ticks as tick_arrays
 logger = logging.getLogger(__name__)
 
 
-def take(poller: Poller, frame: Frame) -> Answer:
+def take(poller: Poller, frame: Frame, sieve: Sieve) -> Answer:
     """Save a frame that starts at the cursors; answer a repeated one as before; refuse any other.
 
     :raises Malformed: if its parts do not fit together
@@ -25,11 +26,14 @@ def take(poller: Poller, frame: Frame) -> Answer:
     """
     _check(frame, len(poller.states))
     pairs = [(poller.states[part.index], part) for part in frame.parts]
-    if all(part.error or part.cursor == feedstate.before(state) for state, part in pairs):
-        _save(poller, pairs, frame)
-        return _counted(poller, "taken", _answer(poller, frame, {}))
+    if all(part.error or part.cursor == sieve.cursor(state) for state, part in pairs):
+        poller.utc_msc = frame.now_msc - poller.target.offset_ms
+        _save(poller, [(state, sieve.admit(state, part)) for state, part in pairs], frame)
+        for state, part in pairs:
+            sieve.follow(state, part, now_msc=frame.now_msc)
+        return _counted(poller, "taken", _answer(poller, frame, sieve, {}))
     earlier = repeats.find(poller.target, pairs)
-    return _counted(poller, "refused" if earlier is None else "repeated", _answer(poller, frame, earlier))
+    return _counted(poller, "refused" if earlier is None else "repeated", _answer(poller, frame, sieve, earlier))
 
 
 def _counted(poller: Poller, how: str, answer: Answer) -> Answer:
@@ -49,11 +53,11 @@ def _check(frame: Frame, count: int) -> None:
             raise Malformed(f"frame {frame.number}: symbol {part.index} has an error and ticks")
 
 
-def _answer(poller: Poller, frame: Frame, earlier: dict[int, tuple[int, int]] | None) -> Answer:
+def _answer(poller: Poller, frame: Frame, sieve: Sieve, earlier: dict[int, tuple[int, int]] | None) -> Answer:
     """Return an acknowledgement, with the cursors of an earlier one where the frame was taken before; None refuses."""
     is_refused = earlier is None
     indexes = range(len(poller.states)) if is_refused else [part.index for part in frame.parts]
-    now = {index: feedstate.before(poller.states[index]) for index in indexes} | (earlier or {})
+    now = {index: sieve.cursor(poller.states[index]) for index in indexes} | (earlier or {})
     return Answer(frame.number, is_refused, tuple((index, *cursor) for index, cursor in now.items()))
 
 
@@ -79,6 +83,9 @@ def _save(poller: Poller, pairs: list[tuple[FeedState, FramePart]], frame: Frame
     for state, found in readings:
         state.minutes.add(state.tail.advance(found, keep_from_msc=min(state.last_msc, poller.settled_msc) - TAIL_MS))
     poller.now_msc = max(poller.now_msc, frame.now_msc)
+    if poller.utc_msc < poller.target.epoch.ends_msc and not any(part.is_cut for part in frame.parts):
+        # Up to then the agent has sent all that was shown.
+        poller.seen_msc = max(poller.seen_msc, poller.utc_msc)
     metrics.POLL_SECONDS.labels(poller.target.name).observe(clock.monotonic_s() - started_s)
 
 

@@ -122,6 +122,10 @@ class Mt5Source:
         self._session.ensure()
         return self._now_msc()
 
+    def shown_msc(self, polled_msc: int) -> int:
+        """See :meth:`OpenSource.shown_msc`."""
+        return polled_msc
+
     def is_exhausted(self) -> bool:
         """See :meth:`OpenSource.is_exhausted`."""
         return False

@@ -116,6 +116,9 @@ class OpenSource(Protocol):
         :raises WrongAccount: if the terminal is on another account or server than configured
         """
 
+    def shown_msc(self, polled_msc: int) -> int:
+        """Return up to when (UTC) the rows read last may have been made, given the time of the newest poll."""
+
     def is_exhausted(self) -> bool:
         """Return whether every row of every recording is visible; never for a market that goes on."""
 
@@ -147,6 +150,10 @@ class PlainSource:
 
     priority: int | None = None
     is_in_real_time: bool = True
+
+    def shown_msc(self, polled_msc: int) -> int:
+        """See :meth:`OpenSource.shown_msc`."""
+        return polled_msc
 
     @property
     def connections(self) -> int:

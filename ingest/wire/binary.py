@@ -25,7 +25,7 @@ def encode(message: Frame | Rows, *, compress: bool = True) -> bytes:
     if isinstance(message, Frame):
         kind, number, now_msc, parts = FRAME, message.number, message.now_msc, message.parts
     else:
-        kind, number, now_msc = ROWS, message.request, 0
+        kind, number, now_msc = ROWS, message.request, message.now_msc
         parts = (FramePart(0, (0, 0), message.ticks, is_cut=message.has_more),)
     body = b"".join(_encode_part(part) for part in parts)
     packed = zlib.compress(body, 1) if compress and len(body) >= _COMPRESS_FROM_BYTES else body
@@ -61,7 +61,7 @@ def decode(raw: bytes) -> Frame | Rows:
         return Frame(number, now_msc, parts)
     if len(parts) != 1:
         raise Malformed(f"rows of request {number}: {len(parts)} parts, expected 1")
-    return Rows(number, parts[0].ticks, parts[0].is_cut)
+    return Rows(number, parts[0].ticks, parts[0].is_cut, now_msc)
 
 
 def _body(packed: bytes, size: int, *, is_compressed: bool) -> bytes:

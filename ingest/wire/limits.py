@@ -11,6 +11,7 @@ SYMBOLS = 512
 SYMBOL_CHARS = 30
 TEXT_CHARS = 200
 RULE_CHARS = 60
+CLOCK_CHARS = 64
 PRIORITY_MOST = 32_767
 # Periods of one digest request, ticks of all answers to one read request.
 PERIODS = 512
@@ -26,5 +27,7 @@ BEAT_S = 5
 DEAD_S = 15
 # For how much longer a beat may ask before one call into the terminal: to start it, to log in, to fetch its history.
 BUSY_S = 150
+# How far ahead of its poll an agent sends ticks while those of two epochs are mixed: clocks differ by a second or two.
+MIXED_AHEAD_MS = 2_000
 # How long a terminal may take for a digest or a read.
 ANSWER_S = 60.0

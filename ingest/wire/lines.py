@@ -17,6 +17,7 @@ from ingest.wire.messages import (
     DigestRequest,
     Digests,
     Done,
+    EpochRead,
     Facts,
     Failed,
     Frame,
@@ -30,6 +31,7 @@ from ingest.wire.messages import (
     Symbol,
     TerminalError,
     Welcome,
+    WireEpoch,
 )
 from tickhub.core.digest import Digest
 from tickhub.core.symbols import SymbolFacts
@@ -90,6 +92,7 @@ def _hello(fields: Fields) -> Hello:
         now_msc=fields.integer("now_msc", TIME),
         symbols=fields.items("symbols", _symbol, most=limits.SYMBOLS),
         priority=fields.optional("priority", (0, limits.PRIORITY_MOST)),
+        clock=fields.optional_text("clock", most=limits.CLOCK_CHARS),
     )
 
 
@@ -154,7 +157,8 @@ def _sum(value: object, where: str) -> int:
 
 def _rows(fields: Fields) -> Rows:
     ticks = ticklines.read(fields.get("rows"), "rows", most=limits.FRAME_TICKS)
-    return Rows(fields.integer("request", UINT64), ticks, fields.boolean("more", default=False))
+    has_more = fields.boolean("more", default=False)
+    return Rows(fields.integer("request", UINT64), ticks, has_more, fields.optional("now_msc", TIME) or 0)
 
 
 def _failed(fields: Fields) -> Failed:
@@ -191,6 +195,30 @@ def _facts_of_symbol(value: object, where: str) -> tuple[int, SymbolFacts]:
     )
 
 
+def _epoch_read(fields: Fields) -> EpochRead:
+    def unread(value: object, where: str) -> tuple[int, str]:
+        index, *rest = value if isinstance(value, list) and len(value) == 2 else (None, None)
+        if not isinstance(rest[0], str):
+            raise Malformed(f"{where}: expected [index, why]")
+        return integer(index, _INDEX, where), words(rest[0])
+
+    return EpochRead(
+        fields.integer("now_msc", TIME),
+        fields.optional("seen_msc", TIME),
+        fields.items("unread", unread, most=limits.SYMBOLS) if fields.get("unread") is not None else (),
+    )
+
+
+def _epoch(value: object) -> WireEpoch:
+    fields = Fields(value, "welcome: epoch")
+    return WireEpoch(
+        offset_ms=fields.integer("offset_ms", INT32),
+        ends_msc=fields.optional("ends_msc", TIME),
+        until_msc=fields.optional("until_msc", TIME),
+        mixed_until_msc=fields.optional("mixed_until_msc", TIME),
+    )
+
+
 def _welcome(fields: Fields) -> Welcome:
     return Welcome(
         protocol=fields.integer("protocol", UINT32),
@@ -201,6 +229,7 @@ def _welcome(fields: Fields) -> Welcome:
         message_bytes=fields.integer("message_bytes", UINT32),
         beat_s=fields.integer("beat_s", (1, 3600)),
         dead_s=fields.integer("dead_s", (1, 3600)),
+        epoch=None if fields.get("epoch") is None else _epoch(fields.get("epoch")),
     )
 
 
@@ -250,6 +279,7 @@ _FROM_AGENT: dict[str, Callable[[Fields], FromAgent]] = {
     "failed": _failed,
     "beat": _beat,
     "facts": _facts,
+    "epoch_read": _epoch_read,
     "done": lambda _: Done(),
 }
 _FROM_BRIDGE: dict[str, Callable[[Fields], FromBridge]] = {
@@ -271,12 +301,7 @@ def write(message: FromAgent | FromBridge) -> str:
 def _as_json(message: FromAgent | FromBridge) -> dict[str, Any]:  # Any: JSON
     match message:
         case Hello():
-            fields = asdict(message)
-            fields["server"] = fields.pop("server_name")
-            fields["symbols"] = [{n: v for n, v in said.items() if v is not None} for said in fields["symbols"]]
-            if message.priority is None:
-                del fields["priority"]
-            return {"type": "hello", **fields}
+            return {"type": "hello"} | _hello_as_json(message)
         case Answer():
             kind = "refused" if message.is_refused else "ack"
             return {"type": kind, "number": message.number, "cursors": message.cursors}
@@ -285,7 +310,8 @@ def _as_json(message: FromAgent | FromBridge) -> dict[str, Any]:  # Any: JSON
             return {"type": "digests", "request": message.request, "digests": digests}
         case Rows():
             rows = ticklines.write(message.ticks)
-            return {"type": "rows", "request": message.request, "rows": rows, "more": message.has_more}
+            fields = {"request": message.request, "rows": rows, "more": message.has_more}
+            return {"type": "rows", **fields} | ({"now_msc": message.now_msc} if message.now_msc else {})
         case Frame():
             parts = [_part_as_json(part) for part in message.parts]
             return {"type": "frame", "number": message.number, "now_msc": message.now_msc, "parts": parts}
@@ -297,7 +323,19 @@ def _as_json(message: FromAgent | FromBridge) -> dict[str, Any]:  # Any: JSON
             fields = {"now_msc": message.now_msc, **asdict(message.condition), "busy_s": message.busy_s}
             return {"type": "beat", **fields}
         case _:
-            return {"type": _PLAIN[type(message)], **asdict(message)}
+            fields = asdict(message)
+            if fields.get("epoch", 0) is None:
+                # Said only to agents that keep to epochs.
+                del fields["epoch"]
+            return {"type": _PLAIN[type(message)], **fields}
+
+
+def _hello_as_json(message: Hello) -> dict[str, Any]:  # Any: JSON
+    fields = asdict(message)
+    fields["server"] = fields.pop("server_name")
+    fields["symbols"] = [{n: v for n, v in said.items() if v is not None} for said in fields["symbols"]]
+    optional = ("priority", "clock")
+    return {name: value for name, value in fields.items() if value is not None or name not in optional}
 
 
 def _facts_as_json(index: int, said: SymbolFacts) -> dict[str, Any]:  # Any: JSON
@@ -320,6 +358,7 @@ _PLAIN: dict[type, str] = {
     DigestRequest: "digest",
     ReadRequest: "read",
     Failed: "failed",
+    EpochRead: "epoch_read",
     Done: "done",
     Settled: "settled",
 }

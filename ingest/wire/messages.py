@@ -46,11 +46,27 @@ class Hello:
     symbols: tuple[Symbol, ...]
     # The source's place among those of an instrument, the lowest preferred; None leaves it as it is.
     priority: int | None = None
+    # The rule of the terminal's clock: the agent keeps to the epochs that it is told, and the times here are UTC.
+    clock: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WireEpoch:
+    """One epoch of a clock that is switched, on its own wall clock; None where it has no end, or nothing is mixed.
+
+    It is over at ``ends_msc``; no tick from ``until_msc`` on is of it. Before ``mixed_until_msc`` the terminal shows
+    an hour of the epoch before among the ticks, and ahead of them.
+    """
+
+    offset_ms: int
+    ends_msc: int | None
+    until_msc: int | None
+    mixed_until_msc: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class Welcome:
-    """The bridge's answer: where each symbol goes on, in the order of the hello."""
+    """The bridge's answer: where each symbol goes on, in the order of the hello; said again with each epoch."""
 
     source: str
     cursors: tuple[Cursor, ...]
@@ -60,6 +76,8 @@ class Welcome:
     message_bytes: int = limits.MESSAGE_BYTES
     beat_s: int = limits.BEAT_S
     dead_s: int = limits.DEAD_S
+    # The epoch that the source stands in; None where the agent has not told the rule of its clock.
+    epoch: WireEpoch | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +138,15 @@ class ReadRequest:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """The agent's answer, or a part of it: ``has_more`` says that another message follows."""
+    """The agent's answer, or a part of it: ``has_more`` says that another message follows.
+
+    ``now_msc`` is the terminal's time once they were read, 0 where it is not told.
+    """
 
     request: int
     ticks: Ticks
     has_more: bool
+    now_msc: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +192,19 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True)
+class EpochRead:
+    """The epoch is over and every symbol of it read, but for those of ``unread``: index and why.
+
+    ``seen_msc`` is the time of the newest poll before its end that left nothing unsent; None where there was none.
+    No frame follows before the next welcome.
+    """
+
+    now_msc: int
+    seen_msc: int | None = None
+    unread: tuple[tuple[int, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Done:
     """The agent will send no more frames: the bridge settles the past and says when it has."""
 
@@ -179,5 +214,5 @@ class Settled:
     """The bridge has compared the past."""
 
 
-FromAgent: TypeAlias = Hello | Frame | Digests | Rows | Failed | Beat | Facts | Done
+FromAgent: TypeAlias = Hello | Frame | Digests | Rows | Failed | Beat | Facts | EpochRead | Done
 FromBridge: TypeAlias = Welcome | Answer | DigestRequest | ReadRequest | Beat | Settled

@@ -11,6 +11,7 @@ import pytest
 from django.db import connection
 from pytest_django import Settings
 
+from ingest.models import Batch
 from quality.models import QuarantinedTick
 from storage import reader
 from tests import running
@@ -105,6 +106,8 @@ def test_a_recording_across_the_switch_is_stored_whole_and_in_utc(
     assert_complete(tmp_path, utc)
     assert flagged(Flag.AMBIGUOUS_TIME) == []
     assert flagged(Flag.LATE) == []
+    # Nothing that was captured is taken for gone at the switch.
+    assert sum(part["missing"] for batch in Batch.objects.order_by("pk") for part in batch.parts) == 0
 
 
 def test_an_outage_over_the_switch_leaves_only_what_cannot_be_told_marked(tmp_path: Path) -> None:

@@ -63,9 +63,7 @@ def rule_of(request: Request, source: Source) -> ClockRule:
         msg = f"source {source.name}: the clock of {source.scheme}: is what its SPEC says, there is nothing to correct"
         raise UsageError(msg)
     if source.scheme == AgentSpec.scheme and (rule.zone, request.from_msc, request.to_msc) != (None, None, None):
-        msg = (
-            f"source {source.name}: an agent's clock has one offset from UTC, always; correct it as a whole to another"
-        )
+        msg = f"source {source.name}: an agent's clock can only be corrected as a whole, to one offset from UTC"
         raise UsageError(msg)
     return rule
 

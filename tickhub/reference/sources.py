@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from django.db import transaction
 
 from tickhub.audit import ledger as audit
-from tickhub.core import clock
+from tickhub.core import clock, zones
 from tickhub.core.errors import UsageError
 from tickhub.core.zones import ClockRule
 from tickhub.reference import codes
@@ -67,30 +67,35 @@ def register(description: Description, *, now_msc: int) -> Source:
             }
             | ({} if description.priority is None else {"priority": description.priority}),
         )
-        _extend_epochs(source, description, now_msc + _AHEAD_MS)
+        _extend_epochs(source, description.clock, description.clock_evidence, now_msc + _AHEAD_MS)
     return source
 
 
-def _extend_epochs(source: Source, description: Description, to_msc: int) -> None:
+def extend_epochs(*, source: Source, now_msc: int) -> None:
+    """Add the epochs of a known source's clock, up to two years after ``now_msc`` (the host's, UTC)."""
+    with transaction.atomic(durable=True):
+        known = Source.objects.select_for_update().get(pk=source.pk)
+        _extend_epochs(known, zones.parse(known.clock), "configured", now_msc + _AHEAD_MS)
+
+
+def _extend_epochs(source: Source, rule: ClockRule, evidence: str, to_msc: int) -> None:
     """Add the epochs that the rule makes after the last one known; what is known is never changed here."""
     last = source.epochs.order_by("-starts_msc").first()
     begin = 0 if last is None else last.starts_msc
     added = [
-        (start, offset_ms)
-        for start, offset_ms in description.clock.epochs(begin, to_msc)
-        if last is None or start > last.starts_msc
+        (start, offset_ms) for start, offset_ms in rule.epochs(begin, to_msc) if last is None or start > last.starts_msc
     ]
     if not added:
         return
     ClockEpoch.objects.bulk_create(
-        ClockEpoch(source=source, starts_msc=start, offset_ms=offset_ms, evidence=description.clock_evidence)
+        ClockEpoch(source=source, starts_msc=start, offset_ms=offset_ms, evidence=evidence)
         for start, offset_ms in added
     )
     audit.record(
         actor=audit.SYSTEM,
         action="CLOCK_EPOCHS_ADDED",
         about=f"source {source.name}",
-        details={"clock": description.clock.text, "evidence": description.clock_evidence, "epochs": added},
+        details={"clock": rule.text, "evidence": evidence, "epochs": added},
     )
 
 

@@ -78,7 +78,11 @@ def test_the_database_holds_only_the_tokens_hash(desk: Desk) -> None:
         ({"symbols": []}, 4000, "hello: symbols: expected at least one, each once"),
         ({"now_msc": "now"}, 4000, "message: now_msc: expected a whole number from -62135596800000 to 253402300800000"),
         ({"type": "beat"}, 4000, "the first message has to be one hello"),
-        ({"type": "help"}, 4000, "type: expected one of hello, frame, digests, rows, failed, beat, facts, done"),
+        (
+            {"type": "help"},
+            4000,
+            "type: expected one of hello, frame, digests, rows, failed, beat, facts, epoch_read, done",
+        ),
     ],
 )
 def test_a_hello_that_does_not_fit_is_refused_in_one_line(

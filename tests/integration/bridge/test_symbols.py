@@ -99,7 +99,7 @@ class MappedSource(HandWrittenSource):
 def test_hello_of_the_agent_tells_what_the_sources_file_says() -> None:
     source = MappedSource(HandWrittenTerminal(), ("EURUSD.m",), now_msc=NOON_MSC)
 
-    greeting = conversation.hello(source, "a", None)
+    greeting = conversation.hello(source, "a", None, now_msc=NOON_MSC)
 
     assert (greeting.symbols[0].instrument, greeting.symbols[0].mapped_by, greeting.priority) == (
         "EURUSD",
@@ -108,7 +108,7 @@ def test_hello_of_the_agent_tells_what_the_sources_file_says() -> None:
     )
     assert lines.from_agent(lines.write(greeting)) == [greeting]
     # What the SPEC says goes before it.
-    assert conversation.hello(source, "a", 3).priority == 3
+    assert conversation.hello(source, "a", 3, now_msc=NOON_MSC).priority == 3
 
 
 def test_facts_are_written_so_that_the_bridge_takes_them() -> None:

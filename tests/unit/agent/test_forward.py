@@ -2,19 +2,25 @@
 
 from types import SimpleNamespace
 
-from ingest.agent.forward import Reader, cursor_after
+from ingest.agent.forward import Reader
 from ingest.synchronising import Synchroniser
-from ingest.wire.messages import Frame
+from ingest.wire import cursors
+from ingest.wire.messages import Frame, WireEpoch
 from tests.builders import NOON_MSC, make_ticks
 from tests.terminals import HandWrittenTerminal
 from tickhub.core import ticks as tick_arrays
 
 
 def reader(
-    terminal: HandWrittenTerminal, *symbols: str, cursor: tuple[int, int] = (NOON_MSC, 0), page: int = 100
+    terminal: HandWrittenTerminal,
+    *symbols: str,
+    cursor: tuple[int, int] = (NOON_MSC, 0),
+    page: int = 100,
+    epoch: WireEpoch | None = None,
 ) -> Reader:
     synchroniser = Synchroniser(terminal=terminal)
-    return Reader(terminal, symbols, [cursor] * len(symbols), page_ticks=page, synchroniser=synchroniser)
+    begins = [cursor] * len(symbols)
+    return Reader(terminal, symbols, begins, page_ticks=page, synchroniser=synchroniser, epoch=epoch)
 
 
 def told(frame: Frame | None) -> list[tuple[int, tuple[int, int], list[int]]]:
@@ -97,10 +103,10 @@ def test_after_a_refusal_it_goes_on_from_the_bridges_cursors() -> None:
 def test_the_next_cursor_counts_the_ticks_of_its_millisecond() -> None:
     ticks = make_ticks([(0, 1.1, 1.2), (4, 1.1, 1.2), (4, 1.1, 1.2), (9, 1.1, 1.2)])
 
-    assert cursor_after((NOON_MSC, 2), ticks, NOON_MSC + 3) == (NOON_MSC, 3)
-    assert cursor_after((NOON_MSC, 2), ticks, NOON_MSC + 4) == (NOON_MSC + 4, 2)
-    assert cursor_after((NOON_MSC, 2), ticks, NOON_MSC - 1) == (NOON_MSC, 2)
-    assert cursor_after((NOON_MSC, 2), tick_arrays.empty(), NOON_MSC + 4) == (NOON_MSC, 2)
+    assert cursors.after((NOON_MSC, 2), ticks, NOON_MSC + 3) == (NOON_MSC, 3)
+    assert cursors.after((NOON_MSC, 2), ticks, NOON_MSC + 4) == (NOON_MSC + 4, 2)
+    assert cursors.after((NOON_MSC, 2), ticks, NOON_MSC - 1) == (NOON_MSC, 2)
+    assert cursors.after((NOON_MSC, 2), tick_arrays.empty(), NOON_MSC + 4) == (NOON_MSC, 2)
 
 
 class ToldNewest(HandWrittenTerminal):
@@ -120,3 +126,34 @@ def test_a_history_that_does_not_reach_the_terminals_newest_tick_is_not_whole() 
     own.frame(NOON_MSC + 11)
 
     assert own.is_whole
+
+
+def test_ticks_behind_the_end_of_an_epoch_are_not_sent_and_are_no_backlog() -> None:
+    epoch = WireEpoch(offset_ms=0, ends_msc=NOON_MSC + 4_000, until_msc=NOON_MSC + 5_000, mixed_until_msc=None)
+    rows = make_ticks([(ms, 1.1, 1.2) for ms in (3_000, 4_999, 5_000, 6_000)])
+    own = reader(HandWrittenTerminal(history={"X": rows}), "X", page=3, epoch=epoch)
+
+    assert told(own.frame(NOON_MSC + 9_000)) == [(0, (0, 0), [3_000, 4_999])]
+    assert not own.is_behind
+    assert own.frame(NOON_MSC + 9_001) is None
+
+
+def test_while_two_epochs_are_mixed_ticks_are_sent_no_further_than_two_seconds_ahead() -> None:
+    epoch = WireEpoch(offset_ms=0, ends_msc=None, until_msc=None, mixed_until_msc=NOON_MSC + 60_000)
+    rows = make_ticks([(ms, 1.1, 1.2) for ms in (900, 3_000, 3_001, 59_000, 61_000)])
+    own = reader(HandWrittenTerminal(history={"X": rows}), "X", epoch=epoch)
+
+    assert told(own.frame(NOON_MSC + 1_000)) == [(0, (0, 0), [900, 3_000])]
+    assert told(own.frame(NOON_MSC + 1_001)) == [(0, (900, 1), [3_000, 3_001])]
+    # From here on what lies ahead can be of no earlier epoch.
+    assert told(own.frame(NOON_MSC + 58_000)) == [(0, (900, 1), [3_000, 3_001, 59_000, 61_000])]
+
+
+def test_a_page_that_ends_at_the_cursors_second_is_read_on_though_it_is_mixed() -> None:
+    epoch = WireEpoch(offset_ms=0, ends_msc=None, until_msc=None, mixed_until_msc=NOON_MSC + 60_000)
+    rows = make_ticks([(ms, 1.1, 1.2) for ms in range(0, 3_000, 500)])
+    own = reader(HandWrittenTerminal(history={"X": rows}), "X", page=4, epoch=epoch)
+
+    assert told(own.frame(NOON_MSC + 5_000)) == [(0, (0, 0), [0, 500, 1_000, 1_500])]
+    assert own.is_behind
+    assert told(own.frame(NOON_MSC + 5_000)) == [(0, (1_500, 1), [2_000, 2_500])]

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
+from ingest.bridge import registering
+from ingest.target import Target
 from ingest.wire import binary, closing, limits, lines
-from ingest.wire.messages import Answer, DigestRequest, Digests, Frame, Hello, Welcome
+from ingest.wire.messages import Answer, DigestRequest, Digests, EpochRead, Frame, Hello, Welcome
 from tests import wire_client
-from tickhub.core import digest
+from tickhub.core import digest, zones
 from tickhub.core.ticks import TICK_DTYPE
 
 TEXT = (Path(__file__).resolve().parents[3] / "docs" / "wire.md").read_text()
@@ -42,6 +44,8 @@ def test_the_limits_are_those_of_the_code() -> None:
     }
     assert f"{limits.BEAT_S} s, {limits.DEAD_S} s" in TEXT
     assert f"of 1 to {limits.SYMBOL_CHARS} characters" in TEXT
+    assert f"at most {limits.CLOCK_CHARS} characters) is the rule" in TEXT
+    assert f"while `now_msc + {limits.MIXED_AHEAD_MS}` is before `mixed_until_msc`" in TEXT
     assert limits.BODY_BYTES == limits.MESSAGE_BYTES
 
 
@@ -54,10 +58,23 @@ def test_the_close_codes_are_those_of_the_code() -> None:
 
 
 def test_the_examples_are_read_as_what_they_show() -> None:
-    hello, frame, welcome, ack, question, answer = examples()
+    (switched_hello, first, read, second), (hello, frame, welcome, ack, question, answer) = (
+        examples()[:4],
+        examples()[4:],
+    )
 
-    assert [type(lines.from_agent(text)[0]) for text in (hello, frame, answer)] == [Hello, Frame, Digests]
-    assert [type(lines.from_bridge(text)[0]) for text in (welcome, ack, question)] == [Welcome, Answer, DigestRequest]
+    said = (switched_hello, read, hello, frame, answer)
+    assert [type(lines.from_agent(text)[0]) for text in said] == [Hello, EpochRead, Hello, Frame, Digests]
+    heard = (first, second, welcome, ack, question)
+    assert [type(lines.from_bridge(text)[0]) for text in heard] == [Welcome, Welcome, Welcome, Answer, DigestRequest]
+    # Both epochs around the autumn switch of 2025, at 06:00 UTC, by a clock seven hours ahead of New York.
+    rows = zones.epochs_from(zones.parse("NY+7"), to_msc=1_780_000_000_000)
+    place = rows.place_at(1_762_063_200_000)
+    told = [registering.wire_epoch(Target(1, "desk1", rows, p, {})) for p in (place - 1, place)]
+    assert [lines.from_bridge(text)[0] for text in (first, second)] == [
+        Welcome("desk1", ((1_762_073_970_000, 0),), epoch=told[0]),
+        Welcome("desk1", ((1_762_070_400_000, 0),), epoch=told[1]),
+    ]
     assert json.loads(lines.write(lines.from_bridge(welcome)[0])) == json.loads(welcome)
     assert json.loads(lines.write(lines.from_agent(hello)[0])) == json.loads(hello)
 
@@ -66,7 +83,7 @@ def test_the_binary_example_is_the_frame_of_the_other_example() -> None:
     octets = re.findall(r"^    ((?:[0-9a-f]{2} ?)+)$", TEXT, re.MULTILINE)
     raw = bytes.fromhex(" ".join(octets))
 
-    (frame,) = lines.from_agent(examples()[1])
+    (frame,) = lines.from_agent(examples()[5])
     found = binary.decode(raw)
 
     assert isinstance(frame, Frame)

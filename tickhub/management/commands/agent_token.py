@@ -21,7 +21,9 @@ class Command(TickhubCommand):
         super().add_arguments(parser)
         parser.add_argument("--source", required=True, metavar="NAME", help="the source's identity")
         parser.add_argument(
-            "--clock", metavar="CLOCK", help="the terminal's clock: UTC or +03:00; required for a new source"
+            "--clock",
+            metavar="CLOCK",
+            help="the terminal's clock: UTC, +03:00, Europe/Athens or NY+7; required for a new source",
         )
         parser.add_argument("--out", type=Path, metavar="FILE", help="a new file for the token, mode 600")
         parser.add_argument("--renew", action="store_true", help="revoke the source's other tokens too")

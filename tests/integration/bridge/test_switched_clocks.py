@@ -1,0 +1,421 @@
+"""Both switches of a broker's clock seven hours ahead of New York, through an agent and a bridge.
+
+The expected UTC times are those that the recording was made from, not what the product makes of its wall clock.
+"""
+
+import json
+import threading
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+from django.db import connection
+
+from ingest import backfill
+from ingest.agent import link, running
+from ingest.agent.conversation import Way
+from ingest.models import Backfill
+from ingest.sources import spec as specs
+from quality.models import Incident
+from tests import running as pipeline
+from tests.integration.bridge.conftest import Desk
+from tests.integration.bridge.local import LocalBridge
+from tests.integration.bridge.test_refusals import closing
+from tests.integration.embedded.conftest import wait_for
+from tests.integration.test_clocks import (
+    AUTUMN_MSC,
+    HOUR_MS,
+    MINUTE_MS,
+    SPRING_MSC,
+    flagged,
+    record,
+    stored,
+    ticks_at,
+    times,
+)
+from tests.oracle import compare_export
+from tests.wire_client import Terminal, WireClient
+from tickhub import agents, exporting, reconcile
+from tickhub.core import clock
+from tickhub.core.flags import Flag
+from tickhub.core.ticks import Int64s
+from tickhub.management.periods import EVER
+from tickhub.reconcile import Scope
+from tickhub.reference import queries as reference
+from tickhub.reference.models import ClockEpoch, Source
+
+pytestmark = pytest.mark.usefixtures("database")
+
+AUTUMN = (AUTUMN_MSC, (3, 2))
+SPRING = (SPRING_MSC, (2, 3))
+
+
+@pytest.fixture
+def broker(local_bridge: LocalBridge) -> Desk:
+    """A source whose clock is switched, on a bridge within the test's process."""
+    token = agents.issue(name="broker", clock="NY+7", revokes_others=False)
+    return Desk(local_bridge, Source.objects.get(name="broker"), token)
+
+
+def send(
+    desk: Desk, folder: Path, spec: str, *, is_done: Callable[[], bool] | None = None, page_ticks: int = 65_536
+) -> None:
+    """Run an agent until its recording is played, or until a condition holds."""
+    (folder / "token").write_text(desk.token)
+    begun_s = clock.monotonic_s()
+    running.run(
+        specs.parse(spec),
+        link.address(desk.bridge.url, folder / "token", ca_file=None, allows_plain=False),
+        Way(
+            interval_s=0.01,
+            page_ticks=page_ticks,
+            until_drained=is_done is None,
+            should_stop=lambda: clock.monotonic_s() - begun_s > 15 or (is_done is not None and is_done()),
+        ),
+    )
+    assert wait_for(desk.is_left, within_s=10)
+
+
+def send_at(desk: Desk, folder: Path, spec: str, shown_msc: Int64s, now_msc: int, *, page_ticks: int = 65_536) -> None:
+    """Let an agent whose terminal was started long ago send what that has by a UTC instant, and stop."""
+    expected = int(np.count_nonzero(shown_msc <= now_msc))
+    at = f"{spec}&speed=1&start={now_msc}"
+    send(desk, folder, at, is_done=lambda: desk.captured() >= expected, page_ticks=page_ticks)
+    assert desk.captured() >= expected
+
+
+def assert_complete(folder: Path, utc: Int64s | None) -> None:
+    """Nothing lost, nothing twice, by the oracle on 60-byte records; each price at the UTC time it was made from."""
+    pipeline.drain()
+    out = folder / "export.npz"
+    feed = reference.one_feed(symbol="BTCUSD", source=None)
+    exporting.export(feed=feed, from_msc=EVER[0], to_msc=EVER[1], with_quarantined=True, out=out)
+    assert compare_export.compare(compare_export.load(out), compare_export.load(folder / "BTCUSD.npz")) == (0, 0)
+    if utc is not None:
+        found = stored()
+        made_at = utc[np.rint((found["bid"] - 60_000) * 100).astype(np.int64)]
+        assert found["time_msc"].tolist() == made_at.tolist() == sorted(utc.tolist())
+
+
+@pytest.mark.parametrize("speed", ["max", "9600"])
+@pytest.mark.parametrize(("switch_msc", "hours"), [AUTUMN, SPRING])
+def test_a_recording_across_the_switch_is_stored_whole_and_in_utc(
+    broker: Desk, switch_msc: int, hours: tuple[int, int], speed: str, tmp_path: Path
+) -> None:
+    utc = times(switch_msc)
+    spec = record(tmp_path, ticks_at(utc, switch_msc, *hours))
+
+    send(broker, tmp_path, f"{spec}&speed={speed}")
+
+    assert_complete(tmp_path, utc)
+    assert flagged(Flag.AMBIGUOUS_TIME) == []
+    assert flagged(Flag.LATE) == []
+    assert broker.missing() == 0
+
+
+def test_connections_in_the_midst_of_the_repeated_hour_go_on_in_its_pass(broker: Desk, tmp_path: Path) -> None:
+    utc = times(AUTUMN_MSC)
+    spec = record(tmp_path, ticks_at(utc, AUTUMN_MSC, 3, 2))
+
+    for minute in (-61, -1, 4, 34):
+        send_at(broker, tmp_path, spec, utc, AUTUMN_MSC + minute * MINUTE_MS)
+    send(broker, tmp_path, f"{spec}&speed=max")
+
+    assert_complete(tmp_path, utc)
+    assert flagged(Flag.AMBIGUOUS_TIME) == []
+
+
+def test_an_outage_over_the_switch_leaves_only_what_cannot_be_told_marked(broker: Desk, tmp_path: Path) -> None:
+    utc = times(AUTUMN_MSC)
+    spec = record(tmp_path, ticks_at(utc, AUTUMN_MSC, 3, 2))
+
+    send_at(broker, tmp_path, spec, utc, AUTUMN_MSC - 40 * MINUTE_MS)
+    send_at(broker, tmp_path, spec, utc, AUTUMN_MSC + 90 * MINUTE_MS)
+    send(broker, tmp_path, f"{spec}&speed=max")
+
+    assert_complete(tmp_path, None)
+    # The first pass was captured for 20 minutes: the other 40 minutes of the hour may be of either pass.
+    unsure = flagged(Flag.AMBIGUOUS_TIME)
+    expected = np.count_nonzero((utc > AUTUMN_MSC - 40 * MINUTE_MS) & (utc < AUTUMN_MSC)) + np.count_nonzero(
+        (utc >= AUTUMN_MSC + 20 * MINUTE_MS) & (utc < AUTUMN_MSC + HOUR_MS)
+    )
+    assert abs(len(unsure) - expected) <= 2
+    assert min(unsure) >= AUTUMN_MSC + 19 * MINUTE_MS
+    assert max(unsure) < AUTUMN_MSC + HOUR_MS
+    row = ClockEpoch.objects.get(source__name="broker", starts_msc=AUTUMN_MSC)
+    assert row.unsure_to_msc == AUTUMN_MSC + 3 * HOUR_MS
+
+
+def test_an_outage_over_the_spring_switch_costs_nothing(broker: Desk, tmp_path: Path) -> None:
+    utc = times(SPRING_MSC)
+    spec = record(tmp_path, ticks_at(utc, SPRING_MSC, 2, 3))
+
+    send_at(broker, tmp_path, spec, utc, SPRING_MSC - 40 * MINUTE_MS)
+    send_at(broker, tmp_path, spec, utc, SPRING_MSC + 90 * MINUTE_MS)
+    send(broker, tmp_path, f"{spec}&speed=max")
+
+    assert_complete(tmp_path, utc)
+
+
+def test_a_backlog_of_many_frames_is_sent_to_its_end_before_the_next_epoch_begins(broker: Desk, tmp_path: Path) -> None:
+    utc = times(AUTUMN_MSC)
+    spec = record(tmp_path, ticks_at(utc, AUTUMN_MSC, 3, 2))
+
+    send_at(broker, tmp_path, spec, utc, AUTUMN_MSC - 115 * MINUTE_MS)
+    send_at(broker, tmp_path, spec, utc, AUTUMN_MSC + 90 * MINUTE_MS, page_ticks=100)
+
+    send(broker, tmp_path, f"{spec}&speed=max")
+    assert_complete(tmp_path, None)
+
+
+def test_an_outage_within_the_first_pass_is_told_apart_when_the_agent_is_back_soon(
+    broker: Desk, tmp_path: Path
+) -> None:
+    utc = times(AUTUMN_MSC)
+    spec = record(tmp_path, ticks_at(utc, AUTUMN_MSC, 3, 2))
+
+    send_at(broker, tmp_path, spec, utc, AUTUMN_MSC - 30 * MINUTE_MS)
+    # Ten minutes into the second pass: what lies further ahead can only be of the first.
+    send_at(broker, tmp_path, spec, utc, AUTUMN_MSC + 10 * MINUTE_MS)
+    send(broker, tmp_path, f"{spec}&speed=max")
+
+    assert_complete(tmp_path, utc)
+    assert flagged(Flag.AMBIGUOUS_TIME) == []
+
+
+def test_a_row_that_arrives_late_after_the_switch_goes_to_its_own_pass_or_is_marked(
+    broker: Desk, tmp_path: Path
+) -> None:
+    utc = times(AUTUMN_MSC)
+    wall = ticks_at(utc, AUTUMN_MSC, 3, 2)
+    # Made 20 minutes before the switch, arrives 5 minutes after it: 08:40 on a clock that shows 08:05.
+    made = int(np.searchsorted(utc, AUTUMN_MSC - 20 * MINUTE_MS))
+    arrives = int(np.searchsorted(utc, AUTUMN_MSC + 5 * MINUTE_MS))
+    order = np.concatenate([np.delete(np.arange(len(utc)), made)[: arrives - 1], [made], np.arange(arrives, len(utc))])
+    spec = record(tmp_path, wall[order])
+
+    shown = np.maximum.accumulate(utc[order])
+    # The recording's own order tells no more than that it arrived before 08:40 of the second pass was over.
+    for minute in (-1, 4, 45, 70):
+        send_at(broker, tmp_path, spec, shown, AUTUMN_MSC + minute * MINUTE_MS)
+    send(broker, tmp_path, f"{spec}&speed=max")
+
+    assert_complete(tmp_path, None)
+    late = flagged(Flag.LATE)
+    assert late in ([int(utc[made])], flagged(Flag.AMBIGUOUS_TIME))
+
+
+def test_a_row_of_the_epoch_before_that_arrives_after_the_spring_switch_is_captured_in_it(
+    broker: Desk, tmp_path: Path
+) -> None:
+    utc = times(SPRING_MSC)
+    wall = ticks_at(utc, SPRING_MSC, 2, 3)
+    made = int(np.searchsorted(utc, SPRING_MSC - 20 * MINUTE_MS))
+    arrives = int(np.searchsorted(utc, SPRING_MSC + 5 * MINUTE_MS))
+    order = np.concatenate([np.delete(np.arange(len(utc)), made)[: arrives - 1], [made], np.arange(arrives, len(utc))])
+    spec = record(tmp_path, wall[order])
+
+    shown = np.maximum.accumulate(utc[order])
+    for minute in (-1, 4, 6):
+        send_at(broker, tmp_path, spec, shown, SPRING_MSC + minute * MINUTE_MS)
+    send(broker, tmp_path, f"{spec}&speed=max")
+
+    assert_complete(tmp_path, utc)
+    assert flagged(Flag.LATE) == [int(utc[made])]
+
+
+def test_reconcile_asks_an_agent_of_every_epoch_and_finds_nothing_lost(broker: Desk, tmp_path: Path) -> None:
+    utc = times(AUTUMN_MSC)
+    spec = record(tmp_path, ticks_at(utc, AUTUMN_MSC, 3, 2))
+    send(broker, tmp_path, f"{spec}&speed=max")
+    pipeline.drain()
+    found: list[reconcile.Report] = []
+
+    def ask() -> None:
+        assert wait_for(lambda: not broker.is_left(), within_s=10)
+        found.append(reconcile.reconcile(Scope(is_deep=True)))
+        connection.close()
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    send(broker, tmp_path, f"{spec}&speed=1&start={utc[-1]}", is_done=lambda: not asking.is_alive())
+    asking.join()
+
+    (report,) = found
+    assert (report.captured, report.lost, report.stored_twice) == (len(utc), 0, 0)
+    assert (report.differences, report.unavailable) == ([], [])
+
+
+def test_a_backfill_of_an_earlier_epoch_is_read_in_its_own_clock(broker: Desk, tmp_path: Path) -> None:
+    utc = times(AUTUMN_MSC)
+    wall = ticks_at(utc, AUTUMN_MSC, 3, 2)
+    begins_msc = AUTUMN_MSC - 100 * MINUTE_MS
+    spec = record(tmp_path, wall)
+    send(broker, tmp_path, f"{spec}&speed=max&from={begins_msc}")
+    assert broker.captured() == np.count_nonzero(utc >= begins_msc)
+
+    feed = reference.one_feed(symbol="BTCUSD", source=None)
+    backfill.request(feed_id=feed.pk, from_msc=int(utc[0]), to_msc=begins_msc, reason="of the test")
+    send_at(broker, tmp_path, spec, utc, int(utc[-1]))
+
+    assert_complete(tmp_path, utc)
+
+
+def test_an_agent_that_does_not_tell_its_clocks_rule_is_refused_in_one_line(broker: Desk) -> None:
+    terminal = Terminal(["EURUSD"])
+    terminal.now_msc = clock.now_msc()
+    said = [{}, {"clock": "Europe/Athens"}, {"clock": "nowhere"}]
+    known = "America/New_York+07:00"
+
+    clients = [broker.client(terminal) for _ in said]
+    reasons = [closing(c, partial(c.hello, begins_msc=0, **m)) for c, m in zip(clients, said, strict=True)]
+
+    assert reasons == [
+        (4003, f"source broker: its clock {known} is switched: the hello has to tell it as `clock`"),
+        (4003, f"the agent's clock is Europe/Athens, that of broker {known}"),
+        (4003, f"the agent's clock is nowhere, that of broker {known}"),
+    ]
+
+
+def row(client: WireClient, after_ms: int, offset_hours: int, price: float) -> None:
+    """Let a client's terminal show one more tick, made so long after the autumn switch."""
+    wall = AUTUMN_MSC + after_ms + offset_hours * HOUR_MS
+    client.terminal.insert(0, [(wall // 1000, price, price + 1, 0.0, 0, wall, 6, 0.0)])
+
+
+@pytest.mark.parametrize("uses_binary", [False, True], ids=["JSON", "binary"])
+def test_a_client_of_the_document_goes_through_both_passes_and_late_rows_go_to_the_first(
+    broker: Desk, uses_binary: bool
+) -> None:
+    client = broker.client(Terminal(["BTCUSD"]), uses_binary=uses_binary)
+    made = {minute: 60_000.0 + minute for minute in range(-90, 91) if minute}
+    begins_msc = AUTUMN_MSC - 90 * MINUTE_MS
+    client.terminal.now_msc = AUTUMN_MSC - 30_000 + 3 * HOUR_MS
+    for minute in range(-90, 0):
+        row(client, minute * MINUTE_MS, 3, made[minute])
+    welcome = client.hello(begins_msc=begins_msc, clock="NY+7", now_msc=AUTUMN_MSC - 30_000)
+    client.poll()
+    client.serve(lambda: len(client.answers) == 1)
+    client.terminal.now_msc = AUTUMN_MSC + 100 + 3 * HOUR_MS
+
+    client.say(type="epoch_read", now_msc=client.terminal.now_msc)
+    client.serve(lambda: client.welcomes == 2)
+    second = client.epoch or {}
+    # Of the first pass, shown only now: where the second has not been yet, it can be of no other.
+    row(client, -20 * MINUTE_MS + 7, 3, 1.0)
+    client.serve(lambda: broker.captured() == 91)
+    for minute in range(1, 91):
+        # The newest that is shown up to now is of the first pass each time.
+        row(client, minute * MINUTE_MS - 7, 2, made[minute])
+        client.terminal.now_msc = AUTUMN_MSC + minute * MINUTE_MS + 2 * HOUR_MS
+        client.poll()
+        client.serve(lambda: len(client.answers) >= len(client.frames_sent))
+    client.finish()
+    pipeline.drain()
+
+    end_msc = AUTUMN_MSC + 3 * HOUR_MS
+    assert welcome["epoch"] == {
+        "offset_ms": 3 * HOUR_MS,
+        "ends_msc": end_msc,
+        "until_msc": end_msc,
+        "mixed_until_msc": None,
+    }
+    assert (second["offset_ms"], second["mixed_until_msc"]) == (2 * HOUR_MS, end_msc)
+    found = {int(t["time_msc"]): float(t["bid"]) for t in stored()}
+    expected = {AUTUMN_MSC + minute * MINUTE_MS - 7 * (minute > 0): price for minute, price in made.items()}
+    assert {answer["type"] for answer in client.answers} == {"ack"}
+    assert found == expected | {AUTUMN_MSC - 20 * MINUTE_MS + 7: 1.0}
+    assert flagged(Flag.LATE) == [AUTUMN_MSC - 20 * MINUTE_MS + 7]
+    assert flagged(Flag.AMBIGUOUS_TIME) == []
+
+
+def test_an_epoch_that_is_said_to_be_read_before_its_end_closes_the_connection(broker: Desk) -> None:
+    client = broker.client(Terminal(["BTCUSD"]))
+    client.terminal.now_msc = AUTUMN_MSC - 1 + 3 * HOUR_MS
+    client.hello(begins_msc=AUTUMN_MSC - HOUR_MS, clock="NY+7", now_msc=AUTUMN_MSC - 1)
+
+    reason = closing(client, lambda: client.say(type="epoch_read", now_msc=client.terminal.now_msc))
+
+    assert reason == (4000, "epoch_read: the epoch is not over at 2025-11-02T05:59:59.999Z")
+
+
+def test_a_symbol_that_could_not_be_read_at_the_switch_is_left_to_a_backfill_and_told(broker: Desk) -> None:
+    client = broker.client(Terminal(["BTCUSD"]))
+    row(client, -40 * MINUTE_MS, 3, 60_000.0)
+    client.terminal.now_msc = AUTUMN_MSC - 30_000 + 3 * HOUR_MS
+    client.hello(begins_msc=AUTUMN_MSC - 90 * MINUTE_MS, clock="NY+7", now_msc=AUTUMN_MSC - 30_000)
+    client.poll()
+    client.serve(lambda: len(client.answers) == 1)
+    client.terminal.now_msc = AUTUMN_MSC + 100 + 3 * HOUR_MS
+
+    client.say(type="epoch_read", now_msc=client.terminal.now_msc, unread=[[0, "its history was not whole"]])
+    client.serve(lambda: client.welcomes == 2)
+
+    asked = Backfill.objects.get()
+    assert (asked.from_msc, asked.to_msc) == (AUTUMN_MSC - 90 * MINUTE_MS, AUTUMN_MSC)
+    (told,) = Incident.objects.get(cause="EPOCH_UNREAD").evidence["feeds"]
+    assert (told["symbol"], told["why"]) == ("BTCUSD", "its history was not whole")
+
+
+@pytest.mark.parametrize("is_seen", [True, False])
+def test_a_quiet_hour_before_the_switch_is_unsure_only_where_the_agent_has_not_seen_it(
+    broker: Desk, is_seen: bool
+) -> None:
+    client = broker.client(Terminal(["BTCUSD"]))
+    row(client, -80 * MINUTE_MS, 3, 60_000.0)
+    client.terminal.now_msc = AUTUMN_MSC - 70 * MINUTE_MS + 3 * HOUR_MS
+    client.hello(begins_msc=AUTUMN_MSC - 90 * MINUTE_MS, clock="NY+7", now_msc=AUTUMN_MSC - 70 * MINUTE_MS)
+    client.poll()
+    client.serve(lambda: len(client.answers) == 1)
+    client.terminal.now_msc = AUTUMN_MSC + 3 * HOUR_MS
+
+    seen = {"seen_msc": AUTUMN_MSC - 50 + 3 * HOUR_MS} if is_seen else {}
+    client.say(type="epoch_read", now_msc=client.terminal.now_msc, **seen)
+    client.serve(lambda: client.welcomes == 2)
+
+    row_of_second = ClockEpoch.objects.get(source__name="broker", starts_msc=AUTUMN_MSC)
+    unsure = (AUTUMN_MSC + 2 * HOUR_MS, AUTUMN_MSC + 2 * HOUR_MS + MINUTE_MS)
+    assert (row_of_second.unsure_from_msc, row_of_second.unsure_to_msc) == ((None, None) if is_seen else unsure)
+
+
+@pytest.mark.parametrize(("switch_msc", "hours"), [AUTUMN, SPRING])
+def test_a_broker_that_is_lost_over_the_switch_leaves_no_hole(
+    broker: Desk, switch_msc: int, hours: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    utc = np.arange(switch_msc - 800, switch_msc + 800, 20, dtype=np.int64)
+    spec = record(tmp_path, ticks_at(utc, switch_msc, *hours))
+    fault = {"kind": "link_lost", "at_msc": clock.now_msc() + 500, "for_ms": 1000, "fetch_ms": 700}
+    (tmp_path / "faults").write_text(json.dumps(fault) + "\n")
+    monkeypatch.setenv("TICKHUB_FAULT_FILE", str(tmp_path / "faults"))
+
+    send(broker, tmp_path, f"{spec}&speed=1")
+
+    assert_complete(tmp_path, utc)
+    assert broker.missing() == 0
+
+
+def test_rows_answered_long_after_the_question_are_told_apart_by_the_time_of_the_answer(broker: Desk) -> None:
+    client = broker.client(Terminal(["BTCUSD"]))
+    minutes = [*range(-90, 11)]
+    for minute in range(-90, 0):
+        row(client, minute * MINUTE_MS, 3, 60_000.0 + minute)
+    client.terminal.now_msc = AUTUMN_MSC - 30_000 + 3 * HOUR_MS
+    client.hello(begins_msc=AUTUMN_MSC - 90 * MINUTE_MS, clock="NY+7", now_msc=AUTUMN_MSC - 30_000)
+    client.poll()
+    client.serve(lambda: len(client.answers) == 1)
+
+    client.say(type="epoch_read", now_msc=AUTUMN_MSC + 100 + 3 * HOUR_MS)
+    # By the time that the terminal answers what is asked of the hour before, ten minutes of the second pass are shown.
+    for minute in range(11):
+        row(client, minute * MINUTE_MS, 2, 60_000.0 + minute)
+    client.terminal.now_msc = AUTUMN_MSC + 10 * MINUTE_MS + 3 * HOUR_MS
+    client.serve(lambda: client.welcomes == 2 and client.reads > 0)
+    client.poll()
+    client.finish()
+    pipeline.drain()
+
+    found = {int(t["time_msc"]): float(t["bid"]) for t in stored()}
+    assert found == {AUTUMN_MSC + minute * MINUTE_MS: 60_000.0 + minute for minute in minutes}
+    assert flagged(Flag.LATE) == []
