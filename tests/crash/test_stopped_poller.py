@@ -17,7 +17,7 @@ from tests.integration.embedded.conftest import are_gone, wait_for
 
 logger = logging.getLogger(__name__)
 
-_TICKS, _PLAYED_S = 150_000, 34
+_TICKS, _PLAYED_S = 150_000, 40
 
 
 def stop_at_random(system: System, pid: int, rng: random.Random) -> None:
@@ -69,7 +69,8 @@ def test_a_stopped_poller_is_replaced_and_commits_nothing_once_it_continues(
     assert wait_for(partial(are_gone, [second]), within_s=15)
 
     assert captured < _TICKS
-    assert system.find("manage.py poll") == third
+    # No fourth was needed; the third may have played the rest meanwhile.
+    assert system.find("manage.py poll") in (third, None)
     code, figures = system.wait(within_s=60)
     story = system.story()
     assert (code, figures.get("lost"), figures.get("stored_twice")) == (0, 0, 0), story
