@@ -192,6 +192,8 @@ class Conversation:
         """Return whether a recording has been sent to its end, if the agent is to end with it."""
         is_over = self._is_between or (self._end is not None and self._end.is_over(self._now_msc))
         is_sent = self._is_idle and self._unanswered == 0 and not self._reader.has_errors and not is_over
+        # Without its broker a terminal shows old ticks: that there is nothing new is no end.
+        is_sent = is_sent and self._source.health().link is Connected.CONNECTED
         return self._way.until_drained and is_sent and self._source.is_exhausted() and self._reader.is_whole
 
     def _begin_poll(self) -> int:

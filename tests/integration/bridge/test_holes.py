@@ -86,6 +86,8 @@ def test_past_of_a_terminal_that_is_fetching_its_history_is_not_asked_for(desk: 
         [("link_lost", 400, 700, {"fetch_ms": 800})],
         [("ipc_lost", 500, 300, {})],
         [("update_restart", 500, 200, {}), ("slow_history", 500, 900, {})],
+        # The recording ends while the broker is lost.
+        [("link_lost", 700, 2_500, {})],
     ],
     ids=lambda faults: "+".join(kind for kind, *_ in faults),
 )
