@@ -38,7 +38,8 @@ class EpochEnd:
         if not self.is_over(now_msc) or not self._is_connected:
             self._shows_s, self._is_doubted = None, False
             return None
-        if self._watch.synchroniser.is_waiting:
+        if self._watch.synchroniser.is_waiting or self._watch.is_recent:
+            # What is fetched may appear in any order, for two minutes; the next epoch looks back for an hour only.
             self._shows_s = None
             return None
         now_s = clock.monotonic_s()

@@ -31,12 +31,13 @@ class Watch:
 
     def doubt(self, since_msc: int) -> None:
         """Doubt the history since a time, until every symbol is whole again."""
-        if self._is_recent and self._doubted_msc is not None:
+        if self.is_recent and self._doubted_msc is not None:
             since_msc = min(since_msc, self._doubted_msc)
         self._doubted_msc, self._doubt_s, self._is_doubted = since_msc, clock.monotonic_s(), True
 
     @property
-    def _is_recent(self) -> bool:
+    def is_recent(self) -> bool:
+        """Return whether the history was doubted of late: more of it may appear."""
         return clock.monotonic_s() - self._doubt_s < DOUBT_S
 
     @property
@@ -57,4 +58,4 @@ class Watch:
 
     def repeat_doubt(self) -> None:
         """Tell a doubt of the last minutes again: the connection may have been cut before the bridge heard of it."""
-        self._is_doubted = self._is_doubted or self._is_recent
+        self._is_doubted = self._is_doubted or self.is_recent

@@ -122,7 +122,7 @@ class Session:
         """
         try:
             self._refuse_other_clock()
-            epochstart.ask_for_earlier(self._poller.target)
+            self._repeat(lambda: epochstart.ask_for_earlier(self._poller.target))
             self._welcome()
             rereads.forget_old(source_id=self._poller.target.source_id)
             while not self._link.is_ended:
@@ -209,7 +209,8 @@ class Session:
             poller.seen_msc = max(poller.seen_msc, told.seen_msc - poller.target.offset_ms)
         covered_msc = poller.settler.coverage.proven_msc
         self._settle()
-        is_whole = poller.source.health().link is Link.CONNECTED and not self._is_doubted
+        is_connected = poller.source.health().link is Link.CONNECTED
+        is_whole = is_connected and not self._is_doubted and not poller.settler.coverage.is_doubted
         unread = list(epochend.unread(poller, told, covered_msc=covered_msc, is_whole=is_whole))
         self._repeat(lambda: self._means.leave(poller, unread))
         if self._link.is_ended:

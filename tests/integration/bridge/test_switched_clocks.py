@@ -14,7 +14,7 @@ import pytest
 from django.db import connection
 
 from ingest import backfill
-from ingest.agent import link, running
+from ingest.agent import link, running, watch
 from ingest.agent.conversation import Way
 from ingest.models import Backfill
 from ingest.sources import spec as specs
@@ -389,6 +389,8 @@ def test_a_broker_that_is_lost_over_the_switch_leaves_no_hole(
     fault = {"kind": "link_lost", "at_msc": clock.now_msc() + 500, "for_ms": 1000, "fetch_ms": 700}
     (tmp_path / "faults").write_text(json.dumps(fault) + "\n")
     monkeypatch.setenv("TICKHUB_FAULT_FILE", str(tmp_path / "faults"))
+    # The agent waits for two minutes where a history may still grow.
+    monkeypatch.setattr(watch, "DOUBT_S", 1.0)
 
     send(broker, tmp_path, f"{spec}&speed=1")
 

@@ -82,6 +82,10 @@ def test_a_history_agrees_once_more_after_the_end(monkeypatch: pytest.MonkeyPatc
         return found
 
     polls(*range(-5_000, -2_000, 300))
+    # Two minutes since the connection, in which it was looked at.
+    for _ in range(3):
+        seconds[0] += 50
+        polls(-2_300)
 
     # Doubted at the first poll after the end; what appears meanwhile makes two reads differ.
     first = polls(10, 310)
@@ -91,6 +95,22 @@ def test_a_history_agrees_once_more_after_the_end(monkeypatch: pytest.MonkeyPatc
     assert first == [None, None]
     assert then[:2] == [None, None]
     assert then[-1] == EpochRead(NOON_MSC + 1_510, NOON_MSC - 2_300)
+    assert desk.reader.feeds[0].cursor == (NOON_MSC - 8_000, 1)
+
+
+def test_the_end_is_not_said_while_the_history_may_still_grow(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = [clock.monotonic_s()]
+    monkeypatch.setattr(clock, "monotonic_s", lambda: seconds[0])
+    desk = Desk(connections=1)
+    said = []
+    # The same at every look, for two minutes, but for an old row that appears in their midst.
+    for number in range(400):
+        seconds[0] += 0.3
+        if number == 200:
+            desk.terminal.history["X"] = make_ticks([(-9_000, 1.0, 1.1), (-8_000, 1.0, 1.1)])
+        said.append(desk.poll(10 + number))
+
+    assert said[:398] == [None] * 398
     assert desk.reader.feeds[0].cursor == (NOON_MSC - 8_000, 1)
 
 
