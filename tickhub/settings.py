@@ -201,4 +201,4 @@ CLOCK_MISMATCH_MINUTES = env.integer("TICKHUB_CLOCK_MISMATCH_MINUTES", 10, least
 CLOCK_MISMATCH_S = env.integer("TICKHUB_CLOCK_MISMATCH_S", 900, least=60, most=86_400)
 HOST_CLOCK_OFF_MS = env.integer("TICKHUB_HOST_CLOCK_OFF_MS", 500, least=10, most=3_600_000)
 # One more than cores: a worker waits for PostgreSQL half of its time.
-WORKERS = env.integer("TICKHUB_WORKERS", min((os.cpu_count() or 1) + 1, 8), least=1, most=64)
+WORKERS = env.integer("TICKHUB_WORKERS", min(max(os.cpu_count() or 1, 2), 8), least=1, most=64)

@@ -9,13 +9,14 @@ from django.db import connection
 
 from ingest import queries
 from tickhub import reconcile
-from tickhub.bench import scratch, system
+from tickhub.bench import floor, scratch, system
 from tickhub.core import clock
 from tickhub.reconcile import Scope
 
 RATES = (50, 1_000, 10_000)
 SYMBOLS = "EURUSD,GBPUSD,USDJPY,USDCHF,AUDUSD,USDCAD,NZDUSD,EURGBP,EURJPY,GBPJPY,XAUUSD,XAGUSD"
 _WARM_UP_S, _MEASURED_S = 10.0, 60.0
+_FLOOR_BATCHES = 200
 
 # One row for each tick: its own time, its poll's return and the commit of its batch's stored mark, in ms since 1970.
 _TICKS = """
@@ -56,9 +57,13 @@ def _rate(rate: int, measured_s: float) -> dict[str, Any]:  # Any: JSON
         resources, stages = running.resources(), running.stage_means_ms()
     visible, polled, committed = _times(begun_msc, begun_msc + int(measured_s * 1000))
     report = reconcile.reconcile(Scope())
+    poll_to_commit = _summary(committed - polled)
+    floor_ms = _summary(floor.measure(rate=rate, batches=_FLOOR_BATCHES))
     return {
         "samples": len(committed),
-        "poll_to_commit_ms": _summary(committed - polled),
+        "poll_to_commit_ms": poll_to_commit,
+        "floor_ms": floor_ms,
+        "ratio_p50": round(poll_to_commit["p50"] / floor_ms["p50"], 2),
         "visible_to_commit_ms": _summary(committed - visible),
         "lost": report.lost,
         "stored_twice": report.stored_twice,

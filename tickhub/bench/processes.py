@@ -6,6 +6,8 @@ from pathlib import Path
 
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
+Children = dict[int, list[int]]
+
 
 @dataclass(slots=True)
 class Usage:
@@ -18,30 +20,38 @@ class Usage:
 
     def start(self) -> None:
         """Count from now on."""
-        self.cpu_start_s = _tree_cpu_s(self.root)
+        self.cpu_start_s = _cpu_s(tree(self.root))
 
-    def sample(self) -> None:
+    def sample(self, children: Children) -> None:
         """Look again; a process that has ended keeps its last values."""
-        for pid in tree(self.root):
+        pids = tree(self.root, children)
+        for pid in pids:
             peak = _peak_mb(pid)
             if peak:
                 self.peak_mb[pid] = peak
-        self.cpu_s = max(self.cpu_s, _tree_cpu_s(self.root) - self.cpu_start_s)
+        self.cpu_s = max(self.cpu_s, _cpu_s(pids) - self.cpu_start_s)
 
 
-def tree(root: int) -> list[int]:
-    """Return the pids of a process and its descendants."""
-    parents: dict[int, list[int]] = {}
+def children_of_all() -> Children:
+    """Return the children of every process: one reading of the whole of /proc, which is not cheap."""
+    found: Children = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             fields = _stat(int(entry.name))
             if fields:
-                parents.setdefault(int(fields[1]), []).append(int(entry.name))
+                found.setdefault(int(fields[1]), []).append(int(entry.name))
+    return found
+
+
+def tree(root: int, children: Children | None = None) -> list[int]:
+    """Return the pids of a process and its descendants."""
+    if children is None:
+        children = children_of_all()
     found, queue = [], [root]
     while queue:
         pid = queue.pop()
         found.append(pid)
-        queue += parents.get(pid, [])
+        queue += children.get(pid, [])
     return found
 
 
@@ -59,9 +69,9 @@ def _stat(pid: int) -> list[str]:
         return []
 
 
-def _tree_cpu_s(root: int) -> float:
+def _cpu_s(pids: list[int]) -> float:
     total = 0
-    for pid in tree(root):
+    for pid in pids:
         fields = _stat(pid)
         # utime, stime, and those of children that have been waited for.
         total += sum(int(value) for value in fields[11:15])
