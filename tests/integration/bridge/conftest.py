@@ -151,3 +151,10 @@ def new_desk(database: None) -> Iterator[NewDesk]:
 def desk(shared_bridge: BridgeProcess, new_desk: NewDesk) -> Desk:
     """A source on the shared bridge."""
     return new_desk(shared_bridge)
+
+
+@pytest.fixture
+def broker(local_bridge: LocalBridge) -> Desk:
+    """A source whose clock is switched, on a bridge within the test's process."""
+    token = agents.issue(name="broker", clock="NY+7", revokes_others=False)
+    return Desk(local_bridge, Source.objects.get(name="broker"), token)

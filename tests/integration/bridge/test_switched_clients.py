@@ -1,0 +1,186 @@
+"""A clock that is switched, through an agent written from docs/wire.md alone."""
+
+from functools import partial
+
+import pytest
+
+from ingest.models import Backfill
+from quality.models import Incident
+from tests import running as pipeline
+from tests.integration.bridge.conftest import Desk
+from tests.integration.bridge.test_refusals import closing
+from tests.integration.test_clocks import AUTUMN_MSC, HOUR_MS, MINUTE_MS, flagged, stored
+from tests.wire_client import Terminal, WireClient
+from tickhub.core import clock
+from tickhub.core.flags import Flag
+from tickhub.reference.models import ClockEpoch
+
+pytestmark = pytest.mark.usefixtures("database")
+
+
+def test_an_agent_that_does_not_tell_its_clocks_rule_is_refused_in_one_line(broker: Desk) -> None:
+    terminal = Terminal(["EURUSD"])
+    terminal.now_msc = clock.now_msc()
+    said = [{}, {"clock": "Europe/Athens"}, {"clock": "nowhere"}]
+    known = "America/New_York+07:00"
+
+    clients = [broker.client(terminal) for _ in said]
+    reasons = [closing(c, partial(c.hello, begins_msc=0, **m)) for c, m in zip(clients, said, strict=True)]
+
+    assert reasons == [
+        (4003, f"source broker: its clock {known} is switched: the hello has to tell it as `clock`"),
+        (4003, f"the agent's clock is Europe/Athens, that of broker {known}"),
+        (4003, f"the agent's clock is nowhere, that of broker {known}"),
+    ]
+
+
+def row(client: WireClient, after_ms: int, offset_hours: int, price: float) -> None:
+    """Let a client's terminal show one more tick, made so long after the autumn switch."""
+    wall = AUTUMN_MSC + after_ms + offset_hours * HOUR_MS
+    client.terminal.insert(0, [(wall // 1000, price, price + 1, 0.0, 0, wall, 6, 0.0)])
+
+
+@pytest.mark.parametrize("uses_binary", [False, True], ids=["JSON", "binary"])
+def test_a_client_of_the_document_goes_through_both_passes_and_late_rows_go_to_the_first(
+    broker: Desk, uses_binary: bool
+) -> None:
+    client = broker.client(Terminal(["BTCUSD"]), uses_binary=uses_binary)
+    made = {minute: 60_000.0 + minute for minute in range(-90, 91) if minute}
+    begins_msc = AUTUMN_MSC - 90 * MINUTE_MS
+    client.terminal.now_msc = AUTUMN_MSC - 30_000 + 3 * HOUR_MS
+    for minute in range(-90, 0):
+        row(client, minute * MINUTE_MS, 3, made[minute])
+    welcome = client.hello(begins_msc=begins_msc, clock="NY+7", now_msc=AUTUMN_MSC - 30_000)
+    client.poll()
+    client.serve(lambda: len(client.answers) == 1)
+    client.terminal.now_msc = AUTUMN_MSC + 100 + 3 * HOUR_MS
+
+    client.say(type="epoch_read", now_msc=client.terminal.now_msc)
+    client.serve(lambda: client.welcomes == 2)
+    second = client.epoch or {}
+    # Of the first pass, shown only now: where the second has not been yet, it can be of no other.
+    row(client, -20 * MINUTE_MS + 7, 3, 1.0)
+    client.serve(lambda: broker.captured() == 91)
+    for minute in range(1, 91):
+        # The newest that is shown up to now is of the first pass each time.
+        row(client, minute * MINUTE_MS - 7, 2, made[minute])
+        client.terminal.now_msc = AUTUMN_MSC + minute * MINUTE_MS + 2 * HOUR_MS
+        client.poll()
+        client.serve(lambda: len(client.answers) >= len(client.frames_sent))
+    client.finish()
+    pipeline.drain()
+
+    end_msc = AUTUMN_MSC + 3 * HOUR_MS
+    assert welcome["epoch"] == {
+        "offset_ms": 3 * HOUR_MS,
+        "ends_msc": end_msc,
+        "until_msc": end_msc,
+        "mixed_until_msc": None,
+    }
+    assert (second["offset_ms"], second["mixed_until_msc"]) == (2 * HOUR_MS, end_msc)
+    found = {int(t["time_msc"]): float(t["bid"]) for t in stored()}
+    expected = {AUTUMN_MSC + minute * MINUTE_MS - 7 * (minute > 0): price for minute, price in made.items()}
+    assert {answer["type"] for answer in client.answers} == {"ack"}
+    assert found == expected | {AUTUMN_MSC - 20 * MINUTE_MS + 7: 1.0}
+    assert flagged(Flag.LATE) == [AUTUMN_MSC - 20 * MINUTE_MS + 7]
+    assert flagged(Flag.AMBIGUOUS_TIME) == []
+
+
+def test_an_epoch_that_is_said_to_be_read_before_its_end_closes_the_connection(broker: Desk) -> None:
+    client = broker.client(Terminal(["BTCUSD"]))
+    client.terminal.now_msc = AUTUMN_MSC - 1 + 3 * HOUR_MS
+    client.hello(begins_msc=AUTUMN_MSC - HOUR_MS, clock="NY+7", now_msc=AUTUMN_MSC - 1)
+
+    reason = closing(client, lambda: client.say(type="epoch_read", now_msc=client.terminal.now_msc))
+
+    assert reason == (4000, "epoch_read: the epoch is not over at 2025-11-02T05:59:59.999Z")
+
+
+def test_a_symbol_that_could_not_be_read_at_the_switch_is_left_to_a_backfill_and_told(broker: Desk) -> None:
+    client = broker.client(Terminal(["BTCUSD"]))
+    row(client, -40 * MINUTE_MS, 3, 60_000.0)
+    client.terminal.now_msc = AUTUMN_MSC - 30_000 + 3 * HOUR_MS
+    client.hello(begins_msc=AUTUMN_MSC - 90 * MINUTE_MS, clock="NY+7", now_msc=AUTUMN_MSC - 30_000)
+    client.poll()
+    client.serve(lambda: len(client.answers) == 1)
+    client.terminal.now_msc = AUTUMN_MSC + 100 + 3 * HOUR_MS
+
+    client.say(type="epoch_read", now_msc=client.terminal.now_msc, unread=[[0, "its history was not whole"]])
+    client.serve(lambda: client.welcomes == 2)
+
+    asked = Backfill.objects.get()
+    assert (asked.from_msc, asked.to_msc) == (AUTUMN_MSC - 90 * MINUTE_MS, AUTUMN_MSC)
+    (told,) = Incident.objects.get(cause="EPOCH_UNREAD").evidence["feeds"]
+    assert (told["symbol"], told["why"]) == ("BTCUSD", "its history was not whole")
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [{"doubted_msc": AUTUMN_MSC - 60 * MINUTE_MS + 3 * HOUR_MS}, {"link": "LINK_LOST"}],
+    ids=["its history may still grow", "its broker is lost"],
+)
+def test_an_epoch_told_as_read_too_early_is_left_to_a_backfill_and_told(
+    broker: Desk, condition: dict[str, object]
+) -> None:
+    client = broker.client(Terminal(["BTCUSD"]))
+    row(client, -40 * MINUTE_MS, 3, 60_000.0)
+    client.terminal.now_msc = AUTUMN_MSC - 30_000 + 3 * HOUR_MS
+    client.hello(begins_msc=AUTUMN_MSC - 90 * MINUTE_MS, clock="NY+7", now_msc=AUTUMN_MSC - 30_000)
+    client.poll()
+    client.serve(lambda: len(client.answers) == 1)
+    client.say(type="beat", now_msc=client.terminal.now_msc, **condition)
+    client.terminal.now_msc = AUTUMN_MSC + 100 + 3 * HOUR_MS
+
+    client.say(type="epoch_read", now_msc=client.terminal.now_msc)
+    client.serve(lambda: client.welcomes == 2)
+
+    asked = Backfill.objects.get()
+    assert (asked.from_msc, asked.to_msc) == (AUTUMN_MSC - 90 * MINUTE_MS, AUTUMN_MSC)
+    (told,) = Incident.objects.get(cause="EPOCH_UNREAD").evidence["feeds"]
+    assert (told["symbol"], told["why"]) == ("BTCUSD", "the last pass over it was broken off")
+
+
+@pytest.mark.parametrize("is_seen", [True, False])
+def test_a_quiet_hour_before_the_switch_is_unsure_only_where_the_agent_has_not_seen_it(
+    broker: Desk, is_seen: bool
+) -> None:
+    client = broker.client(Terminal(["BTCUSD"]))
+    row(client, -80 * MINUTE_MS, 3, 60_000.0)
+    client.terminal.now_msc = AUTUMN_MSC - 70 * MINUTE_MS + 3 * HOUR_MS
+    client.hello(begins_msc=AUTUMN_MSC - 90 * MINUTE_MS, clock="NY+7", now_msc=AUTUMN_MSC - 70 * MINUTE_MS)
+    client.poll()
+    client.serve(lambda: len(client.answers) == 1)
+    client.terminal.now_msc = AUTUMN_MSC + 3 * HOUR_MS
+
+    seen = {"seen_msc": AUTUMN_MSC - 50 + 3 * HOUR_MS} if is_seen else {}
+    client.say(type="epoch_read", now_msc=client.terminal.now_msc, **seen)
+    client.serve(lambda: client.welcomes == 2)
+
+    row_of_second = ClockEpoch.objects.get(source__name="broker", starts_msc=AUTUMN_MSC)
+    unsure = (AUTUMN_MSC + 2 * HOUR_MS, AUTUMN_MSC + 2 * HOUR_MS + MINUTE_MS)
+    assert (row_of_second.unsure_from_msc, row_of_second.unsure_to_msc) == ((None, None) if is_seen else unsure)
+
+
+def test_rows_answered_long_after_the_question_are_told_apart_by_the_time_of_the_answer(broker: Desk) -> None:
+    client = broker.client(Terminal(["BTCUSD"]))
+    minutes = [*range(-90, 11)]
+    for minute in range(-90, 0):
+        row(client, minute * MINUTE_MS, 3, 60_000.0 + minute)
+    client.terminal.now_msc = AUTUMN_MSC - 30_000 + 3 * HOUR_MS
+    client.hello(begins_msc=AUTUMN_MSC - 90 * MINUTE_MS, clock="NY+7", now_msc=AUTUMN_MSC - 30_000)
+    client.poll()
+    client.serve(lambda: len(client.answers) == 1)
+
+    client.say(type="epoch_read", now_msc=AUTUMN_MSC + 100 + 3 * HOUR_MS)
+    # By the time that the terminal answers what is asked of the hour before, ten minutes of the second pass are shown.
+    for minute in range(11):
+        row(client, minute * MINUTE_MS, 2, 60_000.0 + minute)
+    client.terminal.now_msc = AUTUMN_MSC + 10 * MINUTE_MS + 3 * HOUR_MS
+    client.serve(lambda: client.welcomes == 2 and client.reads > 0)
+    client.poll()
+    client.finish()
+    pipeline.drain()
+
+    found = {int(t["time_msc"]): float(t["bid"]) for t in stored()}
+    assert found == {AUTUMN_MSC + minute * MINUTE_MS: 60_000.0 + minute for minute in minutes}
+    assert flagged(Flag.LATE) == []
