@@ -83,6 +83,9 @@ def _work(batches: int, count: int) -> None:
     with scratch.connect(autocommit=True) as connection:
         for _ in range(batches):
             answer = client.brpop([_QUEUE], timeout=_WAIT_S)
+            if answer is None:
+                msg = f"no batch of the floor came within {_WAIT_S} s"
+                raise RuntimeError(msg)
             batch_id = int(answer[1])
             with connection.pipeline():
                 connection.execute("BEGIN")
