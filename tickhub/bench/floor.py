@@ -1,8 +1,8 @@
 """The floor of latency: what two bare processes need for a batch's two commits and the message between them.
 
-One saves a row with a batch's bytes and sends its id through Redis; the other takes it, reads the bytes, inserts as many
-ticks, marks the row and commits. The statements are sent together as in the pipeline; nothing is judged, proven or
-decoded, and there is no Celery. Paced like polls, for an idle processor needs longer to wake than to work.
+One saves a row with a batch's bytes and sends its id through Redis; the other takes it, reads the bytes, inserts as
+many ticks, marks the row and commits. The statements are sent together as in the pipeline; nothing is judged, proven or
+decoded, and there is no Celery. Paced like polls, for that is how batches come.
 """
 
 import multiprocessing
@@ -21,11 +21,11 @@ _QUEUE = "bench-floor"
 _WARM_UP = 40
 _WAIT_S = 10
 
-_MAKE = (
+_MAKE_BATCHES = (
     "CREATE TABLE floor_batch (id int8 GENERATED ALWAYS AS IDENTITY PRIMARY KEY, captured_at timestamptz NOT NULL,"
-    " status text NOT NULL, ticks bytea NOT NULL)",
-    "CREATE TABLE floor_tick (LIKE tick INCLUDING ALL)",
+    " status text NOT NULL, ticks bytea NOT NULL)"
 )
+_MAKE_TICKS = "CREATE TABLE floor_tick (LIKE tick INCLUDING ALL)"
 _SAVE = "INSERT INTO floor_batch (captured_at, status, ticks) VALUES (clock_timestamp(), 'WAITING', %b) RETURNING id"
 _ASK = "SELECT ticks FROM floor_batch WHERE id = %b AND status = 'WAITING' FOR UPDATE SKIP LOCKED"
 _STORE = (
@@ -47,8 +47,8 @@ def measure(*, rate: int, batches: int) -> npt.NDArray[np.float64]:
     interval_s = settings.POLL_INTERVAL_MS / 1000
     count = max(round(rate * interval_s), 1)
     with scratch.connect(autocommit=True) as admin:
-        for statement in _MAKE:
-            admin.execute(statement)
+        admin.execute(_MAKE_BATCHES)
+        admin.execute(_MAKE_TICKS)
     worker = multiprocessing.get_context("fork").Process(target=_work, args=(_WARM_UP + batches, count))
     worker.start()
     _save(_WARM_UP + batches, count, interval_s)
