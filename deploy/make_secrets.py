@@ -1,5 +1,6 @@
 """Makes the secrets that docker-compose.yml mounts: make_secrets.py [FOLDER]. Existing files are kept."""
 
+import base64
 import secrets
 import sys
 from pathlib import Path
@@ -20,6 +21,7 @@ def make(folder: Path) -> list[Path]:
         "database_url": f"postgresql://tickhub:{postgres}@postgres:5432/tickhub",
         "redis_url": f"redis://:{redis}@redis:6379/0",
         "secret_key": secrets.token_urlsafe(64),
+        "certificate_key": _ed25519(),
     }
     made = [folder / name for name in wanted if not (folder / name).exists()]
     for path in made:
@@ -30,6 +32,12 @@ def make(folder: Path) -> list[Path]:
 
 def _kept(path: Path) -> str:
     return path.read_text().strip() if path.exists() else secrets.token_urlsafe(32)
+
+
+def _ed25519() -> str:
+    """Return a new Ed25519 private key as PEM (RFC 8410): any 32 bytes are one."""
+    coded = base64.b64encode(bytes.fromhex("302e020100300506032b657004220420") + secrets.token_bytes(32)).decode()
+    return f"-----BEGIN PRIVATE KEY-----\n{coded}\n-----END PRIVATE KEY-----"
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from tickhub.core.ticks import TICK_SIZE_BYTES, Ticks
 from tickhub.reference import queries as reference
 
 # Whether a batch has ticks within a period, as the index on the spans of batches answers it.
-_TOUCHES = (
+TOUCHES = (
     f"b.first_msc IS NOT NULL AND int8range(LEAST(b.first_msc, {LATEST_SPAN_MSC}),"
     f" LEAST(b.last_msc, {LATEST_SPAN_MSC}), '[]') && int8range(%s, %s)"
 )
@@ -76,6 +76,12 @@ def newest_batch() -> int:
     """Return the id of the newest batch, 0 where there is none."""
     newest = BatchRow.objects.order_by("-pk").values_list("pk", flat=True).first()
     return newest or 0
+
+
+def first_since(*, source_id: int, batch_id: int) -> int | None:
+    """Return the earliest tick (UTC) that a source's batches newer than one hold, None where they hold none."""
+    rows = BatchRow.objects.filter(source_id=source_id, pk__gt=batch_id)
+    return rows.aggregate(first=Min("first_msc"))["first"]
 
 
 def unsettled(*, source_id: int) -> tuple[int, int, int]:
@@ -182,7 +188,7 @@ def captured_hours(*, source_id: int, feed_id: int, from_msc: int, to_msc: int) 
             "SELECT hour.key::int8, sum((hour.value->>0)::int8), sum(('x' || (hour.value->>1))::bit(64)::int8),"
             " sum(('x' || (hour.value->>2))::bit(64)::int8)"
             " FROM ingest_batch b, jsonb_array_elements(b.parts) AS part, jsonb_each(part->'hours') AS hour"
-            f" WHERE b.source_id = %s AND {_TOUCHES} AND (part->>'feed')::int = %s"
+            f" WHERE b.source_id = %s AND {TOUCHES} AND (part->>'feed')::int = %s"
             " GROUP BY 1",
             [source_id, from_msc, max(from_msc, to_msc), feed_id],
         )
@@ -202,7 +208,7 @@ def _payloads_between(
         cursor.execute(
             "SELECT b.parts::text, p.ticks, p.marks, b.id FROM ingest_batch b"
             " LEFT JOIN batch_payload p ON p.batch_id = b.id AND p.captured_on = b.captured_on"
-            f" WHERE b.source_id = %s AND {_TOUCHES}"
+            f" WHERE b.source_id = %s AND {TOUCHES}"
             " AND (%s::text IS NULL OR b.status = %s::text)"
             " ORDER BY b.id",
             [source_id, from_msc, max(from_msc, to_msc), status, status],

@@ -5,8 +5,8 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from quality import incidents
-from quality.models import Finding, Incident, QuarantinedTick
-from tickhub.core import flags
+from quality.models import Certificate, Finding, Incident, QuarantinedTick
+from tickhub.core import clock, flags
 from tickhub.reference.facts_admin import FactsAdmin
 
 
@@ -50,3 +50,15 @@ class QuarantinedTickAdmin(FactsAdmin):
     @admin.display(description="reasons")
     def reasons(self, tick: QuarantinedTick) -> str:
         return ", ".join(flags.names(tick.quality))
+
+
+@admin.register(Certificate)
+class CertificateAdmin(FactsAdmin):
+    list_display = ("feed", "number", "hour", "revision", "is_whole", "made_at", "sha256")
+    list_filter = ("is_whole", "feed")
+    list_select_related = ("feed__source",)
+    search_fields = ("=number", "sha256")
+
+    @admin.display(description="hour", ordering="from_msc")
+    def hour(self, certificate: Certificate) -> str:
+        return clock.iso(certificate.from_msc)

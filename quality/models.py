@@ -103,3 +103,32 @@ class QuarantinedTick(models.Model):
 
     def __str__(self) -> str:
         return f"tick {self.time_msc}/{self.seq} of feed {self.feed_id}"
+
+
+class Certificate(models.Model):
+    """The signed proof of one hour of a feed; only grows. What changes an hour later gets a further revision."""
+
+    feed = models.ForeignKey(Feed, on_delete=models.PROTECT, related_name="+")
+    number = models.IntegerField(help_text="Of its feed; each names the one before it.")
+    revision = models.IntegerField(help_text="Of its period: 1, and more where what is stored has changed since.")
+    from_msc = models.BigIntegerField(help_text="UTC.")
+    to_msc = models.BigIntegerField(help_text="UTC, not included.")
+    is_whole = models.BooleanField(help_text="Nothing of the period is missing, waiting, failed or different.")
+    made_at = models.DateTimeField(db_default=Now())
+    through_batch_id = models.BigIntegerField(help_text="The newest batch by then: later ones may change older hours.")
+    document = models.TextField(help_text="The certificate with key and signature, in canonical form.")
+    sha256 = models.CharField(max_length=64, help_text="Of the document: what the next certificate refers to.")
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(fields=["feed", "number"], name="certificate_once_per_number"),
+            models.UniqueConstraint(fields=["feed", "from_msc", "revision"], name="certificate_once_per_revision"),
+            models.CheckConstraint(
+                condition=models.Q(number__gte=1, revision__gte=1, from_msc__lt=models.F("to_msc")),
+                name="certificate_has_number_and_period",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"certificate {self.number} of feed {self.feed_id}"

@@ -43,7 +43,9 @@ _DJANGO_COMMANDS = frozenset(
         *("sqlflush", "sqlmigrate", "sqlsequencereset"),
     ]
 )
-_OWN_WITHOUT_DATABASE = frozenset({"agent", "fetch"})
+_OWN_WITHOUT_DATABASE = frozenset({"agent", "fetch", "verify_certificate"})
+# It signs with the key of the data folder.
+_SIGNS = "certify"
 # It kills servers: it starts its own, and never meets anybody's.
 _BENCH_OF_ITS_OWN = "capture-torture"
 # They migrate themselves, or say what is not migrated.
@@ -150,6 +152,10 @@ def _embedded(command: str, folder: "DataFolder", given: dict[str, str]) -> Iter
 
         os.environ["PATH"] = f"{binaries.postgres_programs()}{os.pathsep}{os.environ.get('PATH', '')}"
     joined = _start_or_join(servers, published, given, may_join=command != "up")
+    if command == _SIGNS:
+        from tickhub import keyfiles
+
+        os.environ.update(keyfiles.certificate_key(folder.path))
     if joined is None:
         with _own(command, servers):
             yield

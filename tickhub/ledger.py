@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from django.db import connection
 
+from ingest import queries
 from tickhub.core import digest
 from tickhub.core.digest import Digest
 
@@ -16,7 +17,7 @@ _ADD_UP = """
 SELECT (part->>'feed')::int, hour.key::bigint, sum((hour.value->>0)::bigint),
        sum(('x' || (hour.value->>1))::bit(64)::bigint), sum(('x' || (hour.value->>2))::bit(64)::bigint)
 FROM ingest_batch b, jsonb_array_elements({column}) AS part, jsonb_each(part->%s) AS hour
-WHERE b.source_id = %s AND (%s::text IS NULL OR b.status = %s)
+WHERE b.source_id = %s AND (%s::text IS NULL OR b.status = %s){within}
 GROUP BY 1, 2
 """
 
@@ -33,9 +34,14 @@ class FeedLedger:
     waiting: Hours = field(default_factory=dict)
 
 
-def of_source(source_id: int) -> dict[int, FeedLedger]:
-    """Return the ledgers of a source's feeds, by feed id."""
+def of_source(source_id: int, *, from_msc: int | None = None, to_msc: int | None = None) -> dict[int, FeedLedger]:
+    """Return the ledgers of a source's feeds, by feed id.
+
+    With a period only batches with ticks in it are added up: its whole hours are complete, hours beside it are not.
+    """
     ledgers: dict[int, FeedLedger] = {}
+    period = [] if from_msc is None or to_msc is None else [from_msc, to_msc]
+    within = f" AND {queries.TOUCHES}" if period else ""
     for station, column, key, status in (
         ("captured", "b.parts", "hours", None),
         ("failed", "b.parts", "hours", "FAILED"),
@@ -45,7 +51,7 @@ def of_source(source_id: int) -> dict[int, FeedLedger]:
         ("duplicates", "b.outcome", "duplicates", "STORED"),
     ):
         with connection.cursor() as cursor:
-            cursor.execute(_ADD_UP.format(column=column), [key, source_id, status, status])
+            cursor.execute(_ADD_UP.format(column=column, within=within), [key, source_id, status, status, *period])
             for feed_id, hour, count, sum1, sum2 in cursor.fetchall():
                 hours = getattr(ledgers.setdefault(feed_id, FeedLedger()), station)
                 hours[hour] = Digest(int(count), int(sum1) % _MOD, int(sum2) % _MOD)

@@ -11,6 +11,7 @@ _TASKS = (
     ("tickhub.watch_overflow", 5),
     ("tickhub.watch_sources", 5),
     ("tickhub.watch_host_clock", 30),
+    ("tickhub.certify", 300),
     ("ingest.forget_connections", 3600),
 )
 

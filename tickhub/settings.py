@@ -200,5 +200,7 @@ CLOCK_AHEAD_MINUTES = env.integer("TICKHUB_CLOCK_AHEAD_MINUTES", 3, least=1, mos
 CLOCK_MISMATCH_MINUTES = env.integer("TICKHUB_CLOCK_MISMATCH_MINUTES", 10, least=1, most=60)
 CLOCK_MISMATCH_S = env.integer("TICKHUB_CLOCK_MISMATCH_S", 900, least=60, most=86_400)
 HOST_CLOCK_OFF_MS = env.integer("TICKHUB_HOST_CLOCK_OFF_MS", 500, least=10, most=3_600_000)
-# One more than cores: a worker waits for PostgreSQL half of its time.
+# Signs certificates; without it none are made.
+CERTIFICATE_KEY = env.secret("TICKHUB_CERTIFICATE_KEY")
+# One for each core: more of them wait for each other (ADR 10).
 WORKERS = env.integer("TICKHUB_WORKERS", min(max(os.cpu_count() or 1, 2), 8), least=1, most=64)

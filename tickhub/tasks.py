@@ -11,10 +11,10 @@ from django.db import DatabaseError, InterfaceError, connection
 from ingest import connections, inbox, queries, sessions
 from quality import incidents
 from storage import latest
-from tickhub import disk, hostclock, overflow, pipeline, publishing, watching
+from tickhub import certifying, disk, hostclock, overflow, pipeline, publishing, watching
 from tickhub.celery import app
 from tickhub.core import clock, metrics
-from tickhub.core.errors import TransientError
+from tickhub.core.errors import TransientError, UsageError
 from tickhub.disk import DiskFull
 from tickhub.reference import queries as reference
 
@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 _RETRIES = 3
 # The longest wait between two publications of one batch.
 _PUBLISH_MOST_MS = 300_000
+# How long a run makes certificates; every task is ended after 45 s.
+_CERTIFY_S = 20.0
 # The server ends a session that is idle in its transaction itself, with a message for its client.
 _LEEWAY_MS = 1_000
 
@@ -90,6 +92,17 @@ def watch_sources(**_: object) -> None:
 def watch_host_clock(**_: object) -> None:
     """Measure the host's clock; open and resolve its incidents."""
     hostclock.watch()
+
+
+@app.task(name="tickhub.certify")
+def certify(**_: object) -> None:
+    """Issue the certificates that are due; what takes too long is left to the next run."""
+    try:
+        certifying.issue(until_s=clock.monotonic_s() + _CERTIFY_S, tell=logger.info)
+    except UsageError as error:
+        incidents.raise_condition(cause="CERTIFICATES_UNSIGNED", evidence={"error": str(error)}, severity="WARNING")
+    else:
+        incidents.clear_condition(cause="CERTIFICATES_UNSIGNED")
 
 
 @app.task(name="ingest.forget_connections")

@@ -2,9 +2,11 @@
 
 from django.urls import path
 
-from tickhub.api import views
+from tickhub.api import certificates, views
 
 urlpatterns = [
     path("health/", views.HealthView.as_view(), name="health"),
+    path("quality/certificates/", certificates.CertificatesView.as_view(), name="certificates"),
+    path("quality/certificates/<int:certificate_id>/", certificates.CertificateView.as_view(), name="certificate"),
     path("ticks/latest/", views.LatestTicksView.as_view(), name="ticks-latest"),
 ]

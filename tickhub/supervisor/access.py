@@ -2,26 +2,28 @@
 
 import os
 import secrets
-from collections.abc import Callable
 from pathlib import Path
 
 from django.contrib.auth import get_user_model
+
+from tickhub import keyfiles
 
 _KEY, _PASSWORD = "secret-key", "admin-password"  # names of files
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """Return what the children need to share: the key, unless one is given already."""
+    """Return what the children need to share: the web's key and that of certificates, unless they are given already."""
+    found = keyfiles.certificate_key(folder)
     if any(name in os.environ for name in ("TICKHUB_SECRET_KEY", "TICKHUB_SECRET_KEY_FILE")):
-        return {}
-    return {"TICKHUB_SECRET_KEY_FILE": str(_ensure(folder / _KEY, lambda: secrets.token_urlsafe(50)))}
+        return found
+    return found | {"TICKHUB_SECRET_KEY_FILE": str(keyfiles.ensure(folder / _KEY, lambda: secrets.token_urlsafe(50)))}
 
 
 def ensure_admin(folder: Path) -> None:
     """Make the user ``admin`` with a random password where nobody can log in yet."""
     users = get_user_model().objects
     if not users.exists():
-        path = _ensure(folder / _PASSWORD, lambda: secrets.token_urlsafe(12))
+        path = keyfiles.ensure(folder / _PASSWORD, lambda: secrets.token_urlsafe(12))
         users.create_superuser("admin", password=path.read_text().strip())
 
 
@@ -29,11 +31,3 @@ def hint(folder: Path) -> str:
     """Tell how to log in."""
     path = folder / _PASSWORD
     return f"user admin, password in {path}" if path.exists() else "log in with your own user"
-
-
-def _ensure(path: Path, make: Callable[[], str]) -> Path:
-    if not path.exists():
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(make() + "\n")
-    return path

@@ -9,6 +9,7 @@ import pytest
 
 from deploy import make_secrets, write_runtime_lock
 from tickhub import env
+from tickhub.certificates import keys
 
 ROOT = Path(__file__).resolve().parents[3]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
@@ -73,6 +74,7 @@ def test_secrets_are_made_for_every_mount_and_fit_together(tmp_path: Path, monke
     assert env.database("DATABASE_URL")["password"] == password
     assert (folder / "redis_password").read_text().strip() in (folder / "redis_url").read_text()
     assert len((folder / "secret_key").read_text().strip()) >= 50
+    assert keys.private((folder / "certificate_key").read_text())
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 

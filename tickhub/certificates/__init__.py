@@ -1,0 +1,1 @@
+"""Certificates of completeness as documents: written, signed, read and verified without a database or Django."""
