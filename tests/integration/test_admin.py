@@ -10,10 +10,13 @@ from ingest.bridge import tokens
 from ingest.connections import ConnectionLog
 from ingest.models import Batch
 from ingest.sources.terminal import Health
+from quality import certificates
+from quality.certificates import New
 from quality.models import Incident
 from tests import running
-from tests.builders import make_ticks
+from tests.builders import NOON_MSC, make_ticks
 from tests.capturing import make_rig
+from tickhub.core.clock import HOUR_MS
 from tickhub.core.symbols import SymbolFacts
 from tickhub.reference import facts
 from tickhub.reference.models import ClockCorrection, Instrument, Source
@@ -44,6 +47,8 @@ def capture_something() -> None:
     tokens.issue(source_id=rig.poller.target.source_id)
     running.drain()
     running.keep()
+    new = New(1, 1, NOON_MSC, NOON_MSC + HOUR_MS, is_whole=True, through_batch_id=1, document="{}", sha256="0" * 64)
+    certificates.append([new], feed_id=rig.feeds["EURUSD"].pk)
 
 
 def test_every_list_and_every_row_opens(operator: Client) -> None:

@@ -8,7 +8,7 @@ from django.apps import apps
 from django.db import IntegrityError, transaction
 
 from ingest.models import AgentToken, Backfill, Batch, ConnectionMinute, Cursor, Lease, Reread
-from quality.models import Incident, QuarantinedTick
+from quality.models import Certificate, Incident, QuarantinedTick
 from storage.models import Partition
 from tests.builders import NOON_MSC
 from tests.capturing import Rig, make_rig
@@ -43,6 +43,20 @@ def held(rig: Rig, state: str = "HELD", position: int = 0) -> None:
         offset_ms=0,
         quality=1,
         state=state,
+    )
+
+
+def certificate(rig: Rig, number: int = 1, from_msc: int = NOON_MSC, revision: int = 1) -> None:
+    Certificate.objects.create(
+        feed=rig.feeds["EURUSD"],
+        number=number,
+        revision=revision,
+        from_msc=from_msc,
+        to_msc=NOON_MSC + 3_600_000,
+        is_whole=True,
+        through_batch_id=0,
+        document="{}",
+        sha256="0" * 64,
     )
 
 
@@ -121,6 +135,9 @@ BREAKS: list[tuple[str, Callable[[Rig], object]]] = [
     ("correction_days_done_not_negative", lambda rig: correction(rig, days_done=-1)),
     ("correction_running_once_per_source", lambda rig: twice(correction, rig)),
     ("correction_state_is_known", lambda rig: correction(rig, state="GONE")),
+    ("certificate_once_per_number", lambda rig: [certificate(rig), certificate(rig, revision=2)]),
+    ("certificate_once_per_revision", lambda rig: [certificate(rig), certificate(rig, number=2)]),
+    ("certificate_has_number_and_period", lambda rig: certificate(rig, number=0)),
     ("incident_severity_is_known", lambda rig: incident(rig, severity="BAD")),
     ("agent_token_is_sha256", lambda rig: token(rig, "the token itself")),
     ("reread_kind_known", lambda rig: reread(rig, "GUESS")),
