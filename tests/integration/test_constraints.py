@@ -60,6 +60,11 @@ def certificate(rig: Rig, number: int = 1, from_msc: int = NOON_MSC, revision: i
     )
 
 
+def two_certificates(rig: Rig, number: int = 1, revision: int = 1) -> None:
+    certificate(rig)
+    certificate(rig, number=number, revision=revision)
+
+
 def incident(rig: Rig, state: str = "OPEN", severity: str = "ERROR") -> None:
     source_id = rig.poller.target.source_id
     Incident.objects.create(cause="CROSSED", source_id=source_id, feed=None, state=state, severity=severity)
@@ -135,8 +140,8 @@ BREAKS: list[tuple[str, Callable[[Rig], object]]] = [
     ("correction_days_done_not_negative", lambda rig: correction(rig, days_done=-1)),
     ("correction_running_once_per_source", lambda rig: twice(correction, rig)),
     ("correction_state_is_known", lambda rig: correction(rig, state="GONE")),
-    ("certificate_once_per_number", lambda rig: [certificate(rig), certificate(rig, revision=2)]),
-    ("certificate_once_per_revision", lambda rig: [certificate(rig), certificate(rig, number=2)]),
+    ("certificate_once_per_number", lambda rig: two_certificates(rig, revision=2)),
+    ("certificate_once_per_revision", lambda rig: two_certificates(rig, number=2)),
     ("certificate_has_number_and_period", lambda rig: certificate(rig, number=0)),
     ("incident_severity_is_known", lambda rig: incident(rig, severity="BAD")),
     ("agent_token_is_sha256", lambda rig: token(rig, "the token itself")),
