@@ -74,7 +74,12 @@ def first_place(registered: Registered) -> int:
 
 
 def leave(poller: Poller, unread: Sequence[Unread]) -> None:
-    """Record what of an epoch that is over could not be read, and what cannot be told from the next one's."""
+    """Record what of an epoch that is over could not be read, and what cannot be told from the next one's.
+
+    :raises ingest.leases.LeaseLost: if this poller was replaced: it knows nothing of the epoch any more
+    """
+    # Nobody else can take the source over for as long as what follows takes.
+    leases.renew(poller.lease)
     if unread:
         _tell_unread(poller, unread)
     _record_unsure(poller)

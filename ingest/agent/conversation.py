@@ -1,5 +1,6 @@
 """One connection's conversation: says hello, polls and sends while the window has room, answers the bridge."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import ceil
@@ -31,6 +32,8 @@ from ingest.wire.messages import (
 )
 from tickhub.core import clock
 from tickhub.core.symbols import SymbolFacts
+
+logger = logging.getLogger(__name__)
 
 _PROGRAM = "tickhub"
 # A frame of so many ticks is followed by the next poll at once.
@@ -315,6 +318,10 @@ class Conversation:
                 self._go_on(message)
             case Settled():
                 self._is_settled = True
+                if not message.is_compared:
+                    logger.warning(
+                        "the past was not compared: the terminal may still be fetching it; the next connection does"
+                    )
 
     def _go_on(self, terms: Welcome) -> None:
         """Go on in the next epoch of the terminal's clock."""

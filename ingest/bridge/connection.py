@@ -123,13 +123,13 @@ class Connection:
         match message:
             case Frame():
                 await self._wait_for_room()
-                self.link.now_msc = max(self.link.now_msc, message.now_msc)
+                self.link.note_time(message.now_msc)
                 self.link.put(message)
             case Done():
                 await self._wait_for_room()
                 self.link.put(message)
             case EpochRead():
-                self.link.now_msc = max(self.link.now_msc, message.now_msc)
+                self.link.note_time(message.now_msc)
                 await self._wait_for_room()
                 self.link.put(message)
             case Digests() | Rows() | Failed():
@@ -140,7 +140,7 @@ class Connection:
                 if message.condition != self._condition:
                     self._condition = message.condition
                     self.link.put_news(message)
-                self.link.now_msc = max(self.link.now_msc, message.now_msc or 0)
+                self.link.note_time(message.now_msc or 0)
             case Hello():
                 raise Malformed("hello: said a second time")
 

@@ -1,19 +1,35 @@
 """Says what of an epoch of the clock an agent has left unread, as :mod:`ingest.epochend` does for pollers."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from ingest.epochend import Unread
 from ingest.poller import Poller
-from ingest.wire.closing import Malformed
+from ingest.wire import closing
+from ingest.wire.closing import Closing, Malformed
 from ingest.wire.messages import EpochRead
 from tickhub.core import clock
 from tickhub.core.clock import HOUR_MS
+
+# An agent's clock may be so much ahead of this machine's when it leaves an epoch.
+_AHEAD_MS = 60_000
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """What an agent said of an epoch that it has read, up to when the past was proven then (the terminal's clock), and
+    since when that is known (monotonic)."""
+
+    told: EpochRead
+    covered_msc: int | None
+    since_s: float
 
 
 def check(poller: Poller, told: EpochRead) -> None:
     """Check that an epoch that was read is over.
 
     :raises Malformed: if it is not, or has no end
+    :raises Closing: if it is not by this machine's clock: there is no way back from the next epoch
     """
     target = poller.target
     utc_msc = told.now_msc - target.offset_ms
@@ -23,6 +39,9 @@ def check(poller: Poller, told: EpochRead) -> None:
         raise Malformed(f"epoch_read: seen_msc {told.seen_msc} is not before the epoch's end")
     if any(index >= len(poller.states) for index, _ in told.unread):
         raise Malformed("epoch_read: a symbol's index is unknown")
+    if not poller.source.is_replay and clock.now_msc() < target.epoch.ends_msc - _AHEAD_MS:
+        ends = clock.iso(target.epoch.ends_msc)
+        raise Closing(closing.TRY_LATER, f"epoch_read: by this machine's clock the epoch ends only at {ends}")
 
 
 def unread(poller: Poller, told: EpochRead, *, covered_msc: int | None, is_whole: bool) -> Iterator[Unread]:
@@ -40,4 +59,6 @@ def unread(poller: Poller, told: EpochRead, *, covered_msc: int | None, is_whole
             continue
         from_msc = state.last_msc if covered_msc is None else min(covered_msc, state.last_msc)
         from_msc = max(from_msc - HOUR_MS, state.begins_msc) - poller.target.offset_ms
-        yield Unread(state.feed_id, state.symbol, from_msc, poller.target.epoch.ends_msc, reason)
+        # A feed that begins in a later epoch has nothing in this one.
+        if from_msc < poller.target.epoch.ends_msc:
+            yield Unread(state.feed_id, state.symbol, from_msc, poller.target.epoch.ends_msc, reason)

@@ -20,11 +20,15 @@ from ingest.wire.messages import (
     ReadRequest,
     Rows,
 )
+from tickhub.core import clock
 from tickhub.core.errors import TickhubError
 from tickhub.core.symbols import SymbolFacts
 
 # Changes of a terminal's condition that may wait while the database is slow.
 _NEWS_MOST = 64
+
+# All the answers to one request may take so many times what one may.
+_ANSWERS_MOST = 4
 
 AgentAnswer: TypeAlias = Digests | Rows | Failed
 # What the thread takes in order.
@@ -50,6 +54,10 @@ class Link:
         self._is_stopping = False
         self._is_held_up = False
         self.now_msc = 0
+        # When that was told, of the monotonic clock.
+        self.told_s = clock.monotonic_s()
+        # Called every second while an answer is waited for.
+        self.while_waiting: Callable[[], None] = lambda: None
         # The newest condition told, and the time hung before this connection; defaults until the first beat.
         self.condition = Condition()
         self.hung_before_ms: int | None = None
@@ -83,6 +91,15 @@ class Link:
     def has_frames(self) -> bool:
         """Return whether a frame waits."""
         return bool(self._frames)
+
+    def note_time(self, now_msc: int) -> None:
+        """Note the terminal's time as the agent tells it; an older one says nothing."""
+        if now_msc > self.now_msc:
+            self.now_msc, self.told_s = now_msc, clock.monotonic_s()
+
+    def latest_msc(self) -> int:
+        """Return the terminal's time by now, where it passes as fast as ours."""
+        return self.now_msc + round((clock.monotonic_s() - self.told_s) * 1000)
 
     def end(self) -> None:
         """Wake the thread up for the last time."""
@@ -147,15 +164,26 @@ class Link:
             self._awaited = self._requests
             self._answers.clear()
         self.send(make(self._requests))
+        deadline_s = clock.monotonic_s() + self._answer_s * _ANSWERS_MOST
         try:
-            while (answer := self._wait_for_answer()) is not None:
+            while (answer := self._wait_for_answer(deadline_s)) is not None:
                 yield answer
         finally:
             self._awaited = None
 
-    def _wait_for_answer(self) -> AgentAnswer | None:
-        with self._changed:
-            self._changed.wait_for(lambda: self._answers or self._is_ended or self._is_held_up, self._answer_s)
-            if self._is_ended:
-                raise LinkEnded("the agent's connection ended")
-            return self._answers.popleft() if self._answers else None
+    def _wait_for_answer(self, deadline_s: float) -> AgentAnswer | None:
+        """Return the next answer, None where it is late: after a minute, and whatever came meanwhile at a deadline."""
+        end_s = min(clock.monotonic_s() + self._answer_s, deadline_s)
+        while True:
+            with self._changed:
+                wait_s = min(max(end_s - clock.monotonic_s(), 0.0), 1.0)
+                self._changed.wait_for(lambda: self._answers or self._is_ended or self._is_held_up, wait_s)
+                if self._is_ended:
+                    raise LinkEnded("the agent's connection ended")
+                if clock.monotonic_s() >= deadline_s:
+                    return None
+                if self._answers:
+                    return self._answers.popleft()
+                if self._is_held_up or clock.monotonic_s() >= end_s:
+                    return None
+            self.while_waiting()

@@ -33,6 +33,11 @@ Period: TypeAlias = tuple[str, int, int]
 _LATE: TerminalError = (0, "no answer from the agent in time")
 _TOO_MANY: TerminalError = (0, f"over {limits.READ_TICKS} ticks in one read")
 
+_TOO_LATE: TerminalError = (0, "rows of a read were read later than the terminal's time is by now")
+_NO_END: TerminalError = (0, "more rows of a read were told, and none given")
+_OTHER: TerminalError = (0, "an answer of another kind")
+# How much further than told an agent's time may be: it runs through its own clock's seconds.
+_AHEAD_MS = 5_000
 _OUT_OF_PLACE: TerminalError = (0, "rows of a read are outside its period or in no order")
 
 
@@ -48,12 +53,17 @@ class RemoteTerminal(Constants):
     Every call may raise :class:`ingest.bridge.link.LinkEnded`.
     """
 
-    def __init__(self, link: Link, symbols: Sequence[str]) -> None:
+    def __init__(self, link: Link, symbols: Sequence[str], *, is_replay: bool) -> None:
+        """The time of a recording (``is_replay``) passes at any speed."""
         self._link = link
+        self._is_replay = is_replay
         self._indexes = {symbol: index for index, symbol in enumerate(symbols)}
         self._last_error = _SUCCESS
         # The newest time of the terminal at which rows were read.
         self.read_msc = 0
+
+    def _latest_msc(self) -> int:
+        return (1 << 62) if self._is_replay else self._link.latest_msc() + _AHEAD_MS
 
     def last_error(self) -> TerminalError:
         """Return the error of the last read."""
@@ -69,6 +79,12 @@ class RemoteTerminal(Constants):
         self._last_error = _LATE
         for answer in self._link.ask(lambda number: ReadRequest(number, index, from_msc, to_msc)):
             if isinstance(answer, Rows):
+                if answer.now_msc > self._latest_msc():
+                    self._last_error = _TOO_LATE
+                    return None
+                if not len(answer.ticks) and answer.has_more:
+                    self._last_error = _NO_END
+                    return None
                 if not _follows(answer.ticks, newest_msc, to_msc):
                     self._last_error = _OUT_OF_PLACE
                     return None
@@ -83,8 +99,8 @@ class RemoteTerminal(Constants):
                 if not answer.has_more:
                     self._last_error = _SUCCESS
                     return tick_arrays.join(pieces)
-            elif isinstance(answer, Failed):
-                self._last_error = answer.error
+            else:
+                self._last_error = answer.error if isinstance(answer, Failed) else _OTHER
                 return None
         return None
 
@@ -158,7 +174,7 @@ class RemoteSource(PlainSource):
     def __init__(self, link: Link, hello: Hello, *, offset_ms: int, told_offset_ms: int) -> None:
         """``offset_ms`` is that of the epoch under way, ``told_offset_ms`` that of the hello's times."""
         self.symbols = tuple(described.symbol for described in hello.symbols)
-        self.remote = RemoteTerminal(link, self.symbols)
+        self.remote = RemoteTerminal(link, self.symbols, is_replay=hello.is_replay)
         self.terminal: Terminal = self.remote
         self.server_name = hello.server_name
         self.is_replay = hello.is_replay

@@ -26,7 +26,7 @@ from ingest.symbolfacts import FactLog
 from ingest.synchronising import DOUBT_S
 from ingest.target import Options, Target
 from ingest.wire import closing
-from ingest.wire.closing import Closing
+from ingest.wire.closing import Closing, Malformed
 from ingest.wire.messages import Answer, Beat, Condition, Cursor, Done, EpochRead, Frame, Hello, Settled, Welcome
 from tickhub.core import clock, metrics
 from tickhub.core.errors import PermanentError
@@ -79,6 +79,9 @@ class Session:
         self._told_offset_ms = registering.told_offset_ms(hello, target.epochs)
         self._begin(target, utc_msc=hello.now_msc - self._told_offset_ms)
         self._condition = Condition()
+        # What the agent said of an epoch that it has read, until that is left.
+        self._leaving: epochend.Leaving | None = None
+        self._has_waited = False
         self._facts = FactLog(target)
         self._log = ConnectionLog(source_id=target.source_id, name=target.name)
         if lease.silent_from_msc is not None:
@@ -91,6 +94,7 @@ class Session:
         offset_ms = target.offset_ms
         source = RemoteSource(self._link, self._hello, offset_ms=offset_ms, told_offset_ms=self._told_offset_ms)
         self._terminal = source.remote
+        self._link.while_waiting = self._keep_lease
         self._poller = Poller(
             source=source,
             target=target,
@@ -105,6 +109,13 @@ class Session:
         self._sieve = Sieve(self._poller)
         self._backfiller = Backfiller(self._poller)
         self._past = PastEpoch(self._poller) if target.place > 0 else None
+
+    def _keep_lease(self) -> None:
+        """Renew the lease where it is time to: an answer may take longer than it lasts."""
+        poller, now_s = self._poller, clock.monotonic_s()
+        if now_s - poller.renewed_s > self._lease.ttl_ms / 5000:
+            leases.renew(self._lease)
+            poller.renewed_s = now_s
 
     def _welcome(self) -> None:
         """Say where the agent goes on, and in which epoch of its clock."""
@@ -145,14 +156,18 @@ class Session:
         self._refuse_other_clock()
         self._poller.age_ms = None
         if isinstance(message, Frame):
+            if self._leaving is not None:
+                raise Malformed(
+                    f"frame {message.number}: the epoch was said to be read, and the next has no welcome yet"
+                )
             self._take(message)
         elif isinstance(message, Beat):
             self._repeat(lambda: self._hear(message.condition))
         elif isinstance(message, EpochRead):
-            self._go_on(message)
+            epochend.check(self._poller, message)
+            self._leaving = epochend.Leaving(message, self._poller.settler.coverage.proven_msc, clock.monotonic_s())
         elif isinstance(message, Done):
-            self._settle()
-            self._link.send(Settled())
+            self._link.send(Settled(is_compared=self._settle()))
         elif self._link.is_stopping and not self._link.is_settled:
             self._settle()
             self._link.is_settled = True
@@ -161,6 +176,8 @@ class Session:
             is_behind=isinstance(message, Frame) and sum(len(part.ticks) for part in message.parts) >= _BUSY_TICKS
         )
         self._repeat(self._look_after)
+        if self._leaving is not None:
+            self._leave(self._leaving)
 
     def _refuse_other_clock(self) -> None:
         """End the connection where its newest time is none: it decides which days are plausible."""
@@ -200,23 +217,41 @@ class Session:
         if condition.link == Link.CONNECTED and condition.doubted_msc is None and not self._link.has_news:
             self._poller.settler.coverage.sure_msc = told_msc
 
-    def _go_on(self, told: EpochRead) -> None:
-        """Leave an epoch that is over and read, and welcome the agent in the next one."""
-        poller = self._poller
-        epochend.check(poller, told)
+    def _leave(self, leaving: epochend.Leaving) -> None:
+        """Leave an epoch that is over and read, and welcome the agent in the next one.
+
+        Nobody reads forward in an epoch that was left. So where the terminal may still be fetching its history the
+        agent waits, and is welcomed in the same epoch once more; one that does not come to rest is left to a backfill.
+        """
+        poller, told = self._poller, leaving.told
+        if self._may_grow and clock.monotonic_s() - leaving.since_s < 2 * DOUBT_S:
+            self._has_waited = True
+            return
+        self._leaving, has_waited, self._has_waited = None, self._has_waited, False
+        if has_waited and not self._may_grow:
+            # What has appeared meanwhile, from the cursors on, only the agent reads.
+            self._welcome()
+            return
         poller.utc_msc = told.now_msc - poller.target.offset_ms
         if told.seen_msc is not None:
             poller.seen_msc = max(poller.seen_msc, told.seen_msc - poller.target.offset_ms)
-        covered_msc = poller.settler.coverage.proven_msc
         self._settle()
-        is_connected = poller.source.health().link is Link.CONNECTED
-        is_whole = is_connected and not self._is_doubted and not poller.settler.coverage.is_doubted
-        unread = list(epochend.unread(poller, told, covered_msc=covered_msc, is_whole=is_whole))
+        is_whole = not self._may_grow
+        unread = list(epochend.unread(poller, told, covered_msc=leaving.covered_msc, is_whole=is_whole))
         self._repeat(lambda: self._means.leave(poller, unread))
         if self._link.is_ended:
             return
         self._begin(registering.at_place(poller.target, poller.target.place + 1), utc_msc=poller.utc_msc)
+        if not is_whole:
+            # The backfill has to wait as well until there is nothing more to be expected.
+            self._repeat(self._poller.doubt)
         self._welcome()
+
+    @property
+    def _may_grow(self) -> bool:
+        """Return whether the terminal may still show more of the past than it does."""
+        is_connected = self._poller.source.health().link is Link.CONNECTED
+        return not is_connected or self._is_doubted or self._poller.settler.coverage.is_doubted
 
     def _take(self, frame: Frame) -> None:
         answers: list[Answer] = []
@@ -263,11 +298,11 @@ class Session:
         self._settled_s = now_s
         return settling.settle_tails(self._poller, self._terminal, now_msc=self._poller.now_msc)
 
-    def _settle(self) -> None:
-        """Compare the tails and the past until nothing new is found."""
+    def _settle(self) -> bool:
+        """Compare the tails and the past until nothing new is found; return whether they say anything by now."""
 
         if self._is_doubted:
-            return
+            return False
 
         def settle() -> int:
             saved = settling.settle_tails(self._poller, self._terminal, now_msc=self._poller.now_msc)
@@ -278,6 +313,7 @@ class Session:
             return saved + self._poller.settler.run(self._poller.states, now_msc=self._poller.now_msc)
 
         self._repeat(settle)
+        return not self._may_grow
 
     def _repeat(self, action: Callable[[], int | None]) -> None:
         self._means.repeat(self._poller, action, lambda: self._link.is_ended)

@@ -289,7 +289,7 @@ _FROM_BRIDGE: dict[str, Callable[[Fields], FromBridge]] = {
     "digest": _digest_request,
     "read": _read_request,
     "beat": _beat,
-    "settled": lambda _: Settled(),
+    "settled": lambda fields: Settled(fields.boolean("is_compared", default=True)),
 }
 
 

@@ -211,7 +211,9 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """The bridge has compared the past."""
+    """The bridge has compared the past, or cannot by now: a history that may still grow proves nothing."""
+
+    is_compared: bool = True
 
 
 FromAgent: TypeAlias = Hello | Frame | Digests | Rows | Failed | Beat | Facts | EpochRead | Done

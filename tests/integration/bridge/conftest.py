@@ -16,6 +16,9 @@ from urllib.parse import urlsplit
 import pytest
 from django.db import connection
 
+from ingest import coverage
+from ingest.agent import watch
+from ingest.bridge import session
 from ingest.models import Batch, Lease
 from tests.integration.bridge.local import LocalBridge
 from tests.integration.embedded.conftest import wait_for
@@ -158,3 +161,11 @@ def broker(local_bridge: LocalBridge) -> Desk:
     """A source whose clock is switched, on a bridge within the test's process."""
     token = agents.issue(name="broker", clock="NY+7", revokes_others=False)
     return Desk(local_bridge, Source.objects.get(name="broker"), token)
+
+
+@pytest.fixture
+def short_doubt(monkeypatch: pytest.MonkeyPatch) -> float:
+    """Let histories that may still grow do so for a second instead of two minutes."""
+    for module in (coverage, session, watch):
+        monkeypatch.setattr(module, "DOUBT_S", 1.0)
+    return 1.0

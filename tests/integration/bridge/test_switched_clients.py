@@ -9,6 +9,7 @@ from quality.models import Incident
 from tests import running as pipeline
 from tests.integration.bridge.conftest import Desk
 from tests.integration.bridge.test_refusals import closing
+from tests.integration.embedded.conftest import wait_for
 from tests.integration.test_clocks import AUTUMN_MSC, HOUR_MS, MINUTE_MS, flagged, stored
 from tests.wire_client import Terminal, WireClient
 from tickhub.core import clock
@@ -114,21 +115,29 @@ def test_a_symbol_that_could_not_be_read_at_the_switch_is_left_to_a_backfill_and
     assert (told["symbol"], told["why"]) == ("BTCUSD", "its history was not whole")
 
 
-@pytest.mark.parametrize(
-    "condition",
-    [{"doubted_msc": AUTUMN_MSC - 60 * MINUTE_MS + 3 * HOUR_MS}, {"link": "LINK_LOST"}],
-    ids=["its history may still grow", "its broker is lost"],
-)
-def test_an_epoch_told_as_read_too_early_is_left_to_a_backfill_and_told(
-    broker: Desk, condition: dict[str, object]
-) -> None:
+def leave(client: WireClient) -> None:
+    """Say that an epoch is read for as often as the bridge welcomes the client in the same one."""
+    before = client.epoch
+    while client.epoch == before:
+        welcomed = client.welcomes
+        client.say(type="epoch_read", now_msc=client.terminal.now_msc)
+        client.serve(partial(has_more_welcomes, client, welcomed))
+
+
+def has_more_welcomes(client: WireClient, count: int) -> bool:
+    return client.welcomes > count
+
+
+@pytest.mark.usefixtures("short_doubt")
+def test_an_epoch_whose_history_never_comes_to_rest_is_left_to_a_backfill_and_told(broker: Desk) -> None:
     client = broker.client(Terminal(["BTCUSD"]))
     row(client, -40 * MINUTE_MS, 3, 60_000.0)
     client.terminal.now_msc = AUTUMN_MSC - 30_000 + 3 * HOUR_MS
     client.hello(begins_msc=AUTUMN_MSC - 90 * MINUTE_MS, clock="NY+7", now_msc=AUTUMN_MSC - 30_000)
     client.poll()
     client.serve(lambda: len(client.answers) == 1)
-    client.say(type="beat", now_msc=client.terminal.now_msc, **condition)
+    client.terminal.condition = {"link": "LINK_LOST"}
+    client.beat()
     client.terminal.now_msc = AUTUMN_MSC + 100 + 3 * HOUR_MS
 
     client.say(type="epoch_read", now_msc=client.terminal.now_msc)
@@ -138,6 +147,102 @@ def test_an_epoch_told_as_read_too_early_is_left_to_a_backfill_and_told(
     assert (asked.from_msc, asked.to_msc) == (AUTUMN_MSC - 90 * MINUTE_MS, AUTUMN_MSC)
     (told,) = Incident.objects.get(cause="EPOCH_UNREAD").evidence["feeds"]
     assert (told["symbol"], told["why"]) == ("BTCUSD", "the last pass over it was broken off")
+
+
+@pytest.mark.usefixtures("short_doubt")
+def test_what_appears_after_an_epoch_was_told_as_read_too_early_is_captured_before_it_is_left(broker: Desk) -> None:
+    client = broker.client(Terminal(["BTCUSD"]))
+    row(client, -190 * MINUTE_MS, 3, 60_000.0)
+    client.terminal.now_msc = AUTUMN_MSC - 185 * MINUTE_MS + 3 * HOUR_MS
+    client.hello(begins_msc=AUTUMN_MSC - 240 * MINUTE_MS, clock="NY+7", now_msc=AUTUMN_MSC - 185 * MINUTE_MS)
+    client.poll()
+    client.serve(lambda: len(client.answers) == 1)
+    for link in ("LINK_LOST", "CONNECTED"):
+        client.terminal.condition = {"link": link}
+        client.beat()
+        client.terminal.now_msc = AUTUMN_MSC + 5 * MINUTE_MS + 3 * HOUR_MS
+
+    client.say(type="epoch_read", now_msc=client.terminal.now_msc)
+    for minute in range(-180, -60, 10):
+        row(client, minute * MINUTE_MS, 3, 60_000.0 + minute)
+    client.serve(lambda: client.welcomes == 2)
+    assert (client.epoch or {})["offset_ms"] == 3 * HOUR_MS
+    client.poll()
+    client.serve(lambda: len(client.answers) == 2)
+    leave(client)
+
+    assert broker.captured() == 13
+    assert not Incident.objects.filter(cause="EPOCH_UNREAD").exists()
+
+
+@pytest.mark.usefixtures("short_doubt")
+def test_a_symbol_that_was_quiet_before_its_last_tick_of_an_epoch_is_no_epoch_unread(broker: Desk) -> None:
+    client = broker.client(Terminal(["BTCUSD"]))
+    row(client, -40 * MINUTE_MS, 3, 60_000.0)
+    client.terminal.now_msc = AUTUMN_MSC - 40 * MINUTE_MS + 100 + 3 * HOUR_MS
+    client.hello(begins_msc=AUTUMN_MSC - 90 * MINUTE_MS, clock="NY+7", now_msc=AUTUMN_MSC - 39 * MINUTE_MS)
+    client.poll()
+    client.serve(lambda: len(client.answers) == 1)
+    row(client, -1_000, 3, 60_001.0)
+    client.terminal.now_msc = AUTUMN_MSC - 900 + 3 * HOUR_MS
+    client.poll()
+    client.serve(lambda: len(client.answers) == 2)
+    client.terminal.now_msc = AUTUMN_MSC + 50 + 3 * HOUR_MS
+
+    leave(client)
+
+    assert not Incident.objects.filter(cause="EPOCH_UNREAD").exists()
+
+
+def test_a_frame_between_two_epochs_closes_the_connection(broker: Desk) -> None:
+    client = broker.client(Terminal(["BTCUSD"]))
+    row(client, -40 * MINUTE_MS, 3, 60_000.0)
+    client.terminal.now_msc = AUTUMN_MSC - 30_000 + 3 * HOUR_MS
+    client.hello(begins_msc=AUTUMN_MSC - 90 * MINUTE_MS, clock="NY+7", now_msc=AUTUMN_MSC - 30_000)
+    client.terminal.condition = {"link": "LINK_LOST"}
+    client.beat()
+    client.say(type="epoch_read", now_msc=AUTUMN_MSC + 100 + 3 * HOUR_MS)
+
+    reason = closing(client, client.poll)
+
+    assert reason == (4000, "frame 1: the epoch was said to be read, and the next has no welcome yet")
+
+
+def test_an_epoch_told_as_read_long_before_its_end_by_this_machines_clock_is_refused_for_now(
+    broker: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, base_msc = clock.now_msc, clock.now_msc()
+    monkeypatch.setattr(clock, "now_msc", lambda: AUTUMN_MSC - 2 * HOUR_MS + real() - base_msc)
+    client = broker.client(Terminal(["BTCUSD"]))
+    client.terminal.now_msc = AUTUMN_MSC + HOUR_MS
+    client.hello(begins_msc=AUTUMN_MSC - 3 * HOUR_MS, clock="NY+7", now_msc=AUTUMN_MSC - 2 * HOUR_MS)
+
+    reason = closing(client, lambda: client.say(type="epoch_read", now_msc=AUTUMN_MSC + 1 + 3 * HOUR_MS))
+
+    assert reason == (1013, "epoch_read: by this machine's clock the epoch ends only at 2025-11-02T06:00:00.000Z")
+
+
+def test_a_new_symbol_that_begins_after_the_switch_does_not_hold_its_source_up(broker: Desk) -> None:
+    first = broker.client(Terminal(["BTCUSD"]))
+    row(first, -40 * MINUTE_MS, 3, 60_000.0)
+    first.terminal.now_msc = AUTUMN_MSC - 30 * MINUTE_MS + 3 * HOUR_MS
+    first.hello(begins_msc=AUTUMN_MSC - 90 * MINUTE_MS, clock="NY+7", now_msc=AUTUMN_MSC - 30 * MINUTE_MS)
+    first.poll()
+    first.serve(lambda: len(first.answers) == 1)
+    first.socket.close()
+    assert wait_for(broker.is_left, within_s=10)
+    client = broker.client(Terminal(["BTCUSD", "NEW"]))
+    client.terminal.ticks[0] = first.terminal.ticks[0]
+    client.terminal.now_msc = AUTUMN_MSC + 10 * MINUTE_MS + 3 * HOUR_MS
+    client.hello(begins_msc=AUTUMN_MSC + 10 * MINUTE_MS, clock="NY+7", now_msc=AUTUMN_MSC + 10 * MINUTE_MS)
+    unread = {"index": 1, "cursor": client.cursors[1], "rows": [], "error": [-4, "Terminal: Not found"]}
+    client.send_frame(1, [unread])
+    client.serve(lambda: len(client.answers) == 1)
+
+    client.say(type="epoch_read", now_msc=client.terminal.now_msc)
+    client.serve(lambda: client.welcomes == 2)
+
+    assert Backfill.objects.filter(feed__symbol="NEW").count() == 0
 
 
 @pytest.mark.parametrize("is_seen", [True, False])

@@ -13,7 +13,7 @@ import pytest
 from django.db import connection
 
 from ingest import backfill
-from ingest.agent import link, running, watch
+from ingest.agent import link, running
 from ingest.agent.conversation import Way
 from ingest.sources import spec as specs
 from tests import running as pipeline
@@ -250,6 +250,7 @@ def test_a_backfill_of_an_earlier_epoch_is_read_in_its_own_clock(broker: Desk, t
     assert_complete(tmp_path, utc)
 
 
+@pytest.mark.usefixtures("short_doubt")
 @pytest.mark.parametrize(("switch_msc", "hours"), [AUTUMN, SPRING])
 def test_a_broker_that_is_lost_over_the_switch_leaves_no_hole(
     broker: Desk, switch_msc: int, hours: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -259,8 +260,6 @@ def test_a_broker_that_is_lost_over_the_switch_leaves_no_hole(
     fault = {"kind": "link_lost", "at_msc": clock.now_msc() + 500, "for_ms": 1000, "fetch_ms": 700}
     (tmp_path / "faults").write_text(json.dumps(fault) + "\n")
     monkeypatch.setenv("TICKHUB_FAULT_FILE", str(tmp_path / "faults"))
-    # The agent waits for two minutes where a history may still grow.
-    monkeypatch.setattr(watch, "DOUBT_S", 1.0)
 
     send(broker, tmp_path, f"{spec}&speed=1")
 
