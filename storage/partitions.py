@@ -34,6 +34,11 @@ def missing(days: Iterable[int], *, earliest_day: int, latest_day: int) -> list[
     return sorted(day for day in set(days) - _known if earliest_day <= day <= latest_day)
 
 
+def days() -> list[int]:
+    """Return the UTC days (since 1970) that have a partition, ascending."""
+    return sorted((day - _EPOCH).days for day in Partition.objects.values_list("day", flat=True))
+
+
 def forget() -> None:
     """Forget what this process knows, after a partition turned out to be missing."""
     _known.clear()

@@ -3,6 +3,8 @@
 from django.db import transaction
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
+from tickhub import consistency
+
 # Task, period in seconds. Each expires before its next turn, so that a pause makes no crowd.
 _TASKS = (
     ("ingest.sweep_inbox", 1),
@@ -12,6 +14,7 @@ _TASKS = (
     ("tickhub.watch_sources", 5),
     ("tickhub.watch_host_clock", 30),
     ("tickhub.certify", 300),
+    ("tickhub.compare_stations", consistency.PERIOD_S),
     ("ingest.forget_connections", 3600),
 )
 

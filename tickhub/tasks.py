@@ -11,7 +11,7 @@ from django.db import DatabaseError, InterfaceError, connection
 from ingest import connections, inbox, queries, sessions
 from quality import incidents
 from storage import latest
-from tickhub import certifying, disk, hostclock, overflow, pipeline, publishing, watching
+from tickhub import certifying, consistency, disk, hostclock, overflow, pipeline, publishing, watching
 from tickhub.celery import app
 from tickhub.core import clock, metrics
 from tickhub.core.errors import TransientError, UsageError
@@ -25,6 +25,8 @@ _RETRIES = 3
 _PUBLISH_MOST_MS = 300_000
 # How long a run makes certificates; every task is ended after 45 s.
 _CERTIFY_S = 20.0
+# How long a run compares stations.
+_COMPARE_S = 10.0
 # The server ends a session that is idle in its transaction itself, with a message for its client.
 _LEEWAY_MS = 1_000
 
@@ -103,6 +105,12 @@ def certify(**_: object) -> None:
         incidents.raise_condition(cause="CERTIFICATES_UNSIGNED", evidence={"error": str(error)}, severity="WARNING")
     else:
         incidents.clear_condition(cause="CERTIFICATES_UNSIGNED")
+
+
+@app.task(name="tickhub.compare_stations")
+def compare_stations(**_: object) -> None:
+    """Compare the stations of the hours whose turn it is."""
+    consistency.watch(until_s=clock.monotonic_s() + _COMPARE_S)
 
 
 @app.task(name="ingest.forget_connections")
