@@ -305,11 +305,21 @@ class _Check:
             self.report.lost += lost
             self.report.stored_twice += twice
         if lost or twice:
+            first = _first("lost", shown[is_lost]) + _first("of the other", kept[is_twice])
             self.report.differences.append(
-                f"{self.feed} {clock.iso(start)}: {lost} lost, {twice} stored twice or not of the source"
+                f"{self.feed} {clock.iso(start)}: {lost} lost, {twice} stored twice or not of the source{first}"
             )
         elif not is_exact:
             self.report.differences.append(f"{self.feed} {clock.iso(start)}: the stations' rows differ from the data")
+
+
+def _first(what: str, ticks: Ticks) -> str:
+    """Name the earliest of ticks; nothing where there is none."""
+    if len(ticks) == 0:
+        return ""
+    tick = ticks[int(ticks["time_msc"].argmin())]
+    values = ", ".join(f"{name} {tick[name].item()!r}" for name in ("bid", "ask", "last", "volume_real"))
+    return f"; first {what}: {clock.iso(int(tick['time_msc']))}, {values}"
 
 
 class _Shown:

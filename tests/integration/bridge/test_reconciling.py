@@ -67,7 +67,10 @@ def test_a_lost_tick_is_found_and_named(desk: Desk) -> None:
         found = report(is_deep=True)
 
     assert (found.lost, found.stored_twice) == (1, 0)
-    assert "EURUSD of desk 2026-03-02T13:00:00.000Z: 1 lost, 0 stored twice or not of the source" in found.differences
+    assert (
+        "EURUSD of desk 2026-03-02T13:00:00.000Z: 1 lost, 0 stored twice or not of the source;"
+        " first lost: 2026-03-02T13:20:00.000Z, bid 1.1, ask 1.1002, last 0.0, volume_real 0.0"
+    ) in found.differences
 
 
 def test_a_late_tick_that_reconcile_meets_first_is_captured_and_no_loss(desk: Desk) -> None:
