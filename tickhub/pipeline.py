@@ -20,7 +20,7 @@ from django.db import (
 from ingest import inbox
 from quality import findings, inspection, quarantine
 from quality.findings import Observation
-from quality.inspection import Limits
+from quality.inspection import Judgement, Limits
 from storage import latest, partitions, tick_writer
 from storage.tick_writer import Written
 from tickhub import round_trips
@@ -168,12 +168,13 @@ def _process_shortly(batch_id: int, left_out: list[int]) -> tuple[Batch, list[la
                 asked = inbox.ask(batch_id=batch_id)
             batch = inbox.claimed(asked, batch_id=batch_id)
             _check_partitions(batch, left_out)
-        flags, held = _judge(batch, left_out)
+        judged, held = _judge(batch, left_out)
         if held.any():
             raise _CareNeeded
+        flags = judged.flags
         rows = tick_writer.rows_of(batch, flags=flags)
         written = tick_writer.all_stored(batch)
-        observations = findings.observe(batch, flags=flags)
+        observations = findings.observe(batch, flags=flags, spikes=judged.spikes)
         outcome = _outcome(batch, written, held, flags)
         is_small = len(rows) <= tick_writer.INSERT_ROWS_MAX
         if not is_small:
@@ -189,14 +190,14 @@ def _process_shortly(batch_id: int, left_out: list[int]) -> tuple[Batch, list[la
     return batch, latest.newest_of(batch, is_stored=written.is_stored, quality=flags)
 
 
-def _judge(batch: Batch, left_out: list[int]) -> tuple[FlagArray, Mask]:
+def _judge(batch: Batch, left_out: list[int]) -> tuple[Judgement, Mask]:
     metrics.BATCH_SECONDS.labels("wait").observe(max(clock.now_msc() - batch.captured_msc, 0) / 1000)
     with _stage("judge"):
         limits = Limits(earliest_msc=settings.EARLIEST_MSC, future_tolerance_ms=settings.FUTURE_TOLERANCE_MS)
-        flags = inspection.inspect(batch, facts=_facts_of(batch), limits=limits)
+        judged = inspection.judge(batch, facts=_facts_of(batch), limits=limits)
         if left_out:
-            flags[np.isin(batch.ticks["time_msc"] // DAY_MS, left_out)] |= int(Flag.IMPLAUSIBLE_DAY)
-        return flags, inspection.held(flags)
+            judged.flags[np.isin(batch.ticks["time_msc"] // DAY_MS, left_out)] |= int(Flag.IMPLAUSIBLE_DAY)
+        return judged, inspection.held(judged.flags)
 
 
 def _process_carefully(batch_id: int, left_out: list[int]) -> tuple[Batch, list[latest.LatestTick]]:
@@ -205,7 +206,8 @@ def _process_carefully(batch_id: int, left_out: list[int]) -> tuple[Batch, list[
         with _stage("claim"):
             batch = inbox.claim(batch_id=batch_id)
             _check_partitions(batch, left_out)
-        flags, held = _judge(batch, left_out)
+        judged, held = _judge(batch, left_out)
+        flags = judged.flags
         with _stage("write"):
             written = tick_writer.write(batch, flags=flags, without=held)
             flags[written.is_refused] |= int(Flag.UNSTORABLE)
@@ -213,7 +215,7 @@ def _process_carefully(batch_id: int, left_out: list[int]) -> tuple[Batch, list[
             held |= written.is_refused
         with _stage("hold"):
             quarantine.hold(batch, flags=flags, held=held)
-            observations = findings.observe(batch, flags=flags) + _collisions(written)
+            observations = findings.observe(batch, flags=flags, spikes=judged.spikes) + _collisions(written)
             findings.append(observations, source_id=batch.source_id, batch_id=batch.batch_id)
         with _stage("mark"):
             inbox.mark_stored(batch_id=batch_id, outcome=_outcome(batch, written, held, flags))

@@ -8,74 +8,112 @@ Sums are of whole points, hence exact: where a capture is cut into batches canno
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from tickhub.core import ticks as tick_arrays
-from tickhub.core.ticks import Int64s, Mask, Ticks
+from quality.checks.columns import Fields, Floats, Real, Whole
+from tickhub.core.ticks import TICK_DTYPE, Int64s, Mask
 
 WINDOW = 64
 # A price of more points than this is taken for missing: sums of 64 stay exact.
 _POINTS_MAX = float(1 << 52)
+# Nothing is an outlier that has fewer predecessors with a price.
+LEAST = 32
 
 
 @dataclass(frozen=True, slots=True)
 class Outlier:
-    """When a value is an outlier: above ``factor`` times the mean of at least ``least`` predecessors plus ``floor``."""
+    """When a value is an outlier: above ``factor`` times the mean of at least 32 predecessors plus ``floor_points``.
 
-    factor: int
-    floor_points: int
-    least: int
+    Each is one number for all ticks, or one per tick, shape (n,), int64; 0 is a legal value of both.
+    """
+
+    factor: Whole | int
+    floor_points: Whole | int
+
+    def at(self, place: Int64s, count: int) -> "Outlier":
+        """Return the rule for the ticks at some places of ``count``, one number for each."""
+        return Outlier(*(np.broadcast_to(value, count)[place] for value in (self.factor, self.floor_points)))
 
 
-SPREAD = Outlier(factor=10, floor_points=20, least=32)
-JUMP = Outlier(factor=25, floor_points=20, least=32)
+SPREAD = Outlier(factor=10, floor_points=20)
+JUMP = Outlier(factor=25, floor_points=20)
 
 
-def repeat(ticks: Ticks, *, start: Int64s) -> Mask:
+def repeat(ticks: Fields, *, start: Int64s) -> Mask:
     """Mark ticks equal in every bit to their predecessor (in one millisecond, therefore)."""
-    marks = np.zeros(len(ticks), dtype=bool)
-    if len(ticks) < 2:
-        return marks
-    place = np.flatnonzero(ticks["time_msc"][1:] == ticks["time_msc"][:-1]) + 1
-    place = place[start[place] < place]
-    raw = tick_arrays.as_bytes(ticks)
-    marks[place] = (raw[place] == raw[place - 1]).all(axis=1)
+    time_msc = ticks["time_msc"]
+    marks = np.zeros(len(time_msc), dtype=bool)
+    own = marks[1:]
+    np.equal(time_msc[1:], time_msc[:-1], out=own)
+    for name in TICK_DTYPE.names or ():
+        if not own.any():
+            return marks
+        # As whole numbers of the same width, so that NaN equals itself and -0.0 is not 0.0.
+        bits = ticks[name].view(f"<u{TICK_DTYPE[name].itemsize}")
+        own &= bits[1:] == bits[:-1]
+    marks &= start < np.arange(len(marks))
     return marks
 
 
-def points(prices: npt.NDArray[np.float64], per_point: npt.NDArray[np.float64]) -> tuple[Int64s, Mask]:
+def points(prices: Floats, per_point: Real) -> tuple[Int64s, Mask]:
     """Return prices in whole points and which of them are prices at all (finite, above zero, not absurd).
 
-    ``per_point`` is points per unit of price, 10^digits, one per tick.
+    ``per_point`` is points per unit of price, 10^digits, one for all or one per tick.
     """
     with np.errstate(over="ignore", invalid="ignore"):
         scaled = prices * per_point
         is_price = (scaled > 0) & (scaled < _POINTS_MAX)
-    return np.rint(np.where(is_price, scaled, 0.0)).astype(np.int64), is_price
+    if not is_price.all():
+        scaled = np.where(is_price, scaled, 0.0)
+    return np.rint(scaled, out=scaled).astype(np.int64), is_price
 
 
-def exceeds(values: Int64s, is_valid: Mask, *, start: Int64s, rule: Outlier) -> Mask:
-    """Mark valid values that exceed the mean of the valid values in ``[start, own place)`` by the rule."""
-    place = np.arange(len(values), dtype=np.int64)
-    sums = np.concatenate(([0], np.cumsum(np.where(is_valid, values, 0))))
-    counts = np.concatenate(([0], np.cumsum(is_valid)))
-    total, count = sums[place] - sums[start], counts[place] - counts[start]
-    is_outlier = values * count > rule.factor * total + rule.floor_points * count
-    return is_outlier & is_valid & (count >= rule.least)
+def running(values: Int64s, is_valid: Mask) -> tuple[Int64s, Int64s]:
+    """Return the sums and the counts of the valid values before each place, shape (n + 1,) each."""
+    sums, counts = np.zeros(len(values) + 1, dtype=np.int64), np.zeros(len(values) + 1, dtype=np.int64)
+    np.cumsum(np.where(is_valid, values, 0), out=sums[1:])
+    np.cumsum(is_valid, out=counts[1:])
+    return sums, counts
+
+
+def is_outlier(values: Int64s, *, sums: Int64s, counts: Int64s, begin: Int64s, place: Int64s, rule: Outlier) -> Mask:
+    """Return which values exceed by the rule the mean of what was summed in ``[begin, place)``, each its own."""
+    total, count = sums[place] - sums[begin], counts[place] - counts[begin]
+    # values > factor * mean + floor, times count. Divided by the factor, which may be large: nothing overflows.
+    above = (values - rule.floor_points) * count
+    most = (above - 1) // np.maximum(rule.factor, 1)
+    is_above: Mask = (above > 0) & ((total <= most) | (np.asarray(rule.factor) == 0)) & (count >= LEAST)
+    return is_above
+
+
+def exceeds(values: Int64s, is_valid: Mask, *, begin: Int64s, rule: Outlier) -> Mask:
+    """Mark valid values (none is below 0) above the mean of the valid ones in ``[begin, own place)`` by the rule."""
+    marks = np.zeros(len(values), dtype=bool)
+    # What is not above the floor alone cannot exceed: on most batches nothing is left to add up.
+    place = np.flatnonzero(is_valid & (values > rule.floor_points))
+    if len(place):
+        sums, counts = running(values, is_valid)
+        own = rule.at(place, len(values))
+        marks[place] = is_outlier(values[place], sums=sums, counts=counts, begin=begin[place], place=place, rule=own)
+    return marks
 
 
 def spread_outlier(bid: Int64s, ask: Int64s, is_quote: Mask, *, start: Int64s, rule: Outlier = SPREAD) -> Mask:
     """Mark ticks whose spread in points is far above that of their predecessors."""
-    return exceeds(np.abs(ask - bid), is_quote, start=start, rule=rule)
+    return exceeds(np.abs(ask - bid), is_quote, begin=start, rule=rule)
+
+
+def changes(price: Int64s, is_price: Mask, *, start: Int64s) -> tuple[Int64s, Mask]:
+    """Return how far each price is from its predecessor's, and which of these changes are between two prices."""
+    change = np.zeros(len(price), dtype=np.int64)
+    np.abs(np.subtract(price[1:], price[:-1]), out=change[1:])
+    has_change = start < np.arange(len(price))
+    has_change &= is_price
+    has_change[1:] &= is_price[:-1]
+    return change, has_change
 
 
 def jump_outlier(price: Int64s, is_price: Mask, *, start: Int64s, rule: Outlier = JUMP) -> Mask:
     """Mark ticks whose price moved far more from their predecessor's than prices moved before."""
-    if len(price) == 0:
-        return np.zeros(0, dtype=bool)
-    change = np.abs(np.diff(price, prepend=price[:1]))
-    place = np.arange(len(price), dtype=np.int64)
-    has_change = is_price & np.concatenate(([False], is_price[:-1])) & (start < place)
+    change, has_change = changes(price, is_price, start=start)
     # A change belongs to two ticks: the first one inside the window reaches back over its edge.
-    edge = np.minimum(start + 1, place)
-    return exceeds(change, has_change, start=edge, rule=rule)
+    return exceeds(change, has_change, begin=np.minimum(start + 1, len(price)), rule=rule)
