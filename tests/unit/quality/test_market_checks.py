@@ -80,9 +80,11 @@ def make_volumes(*pairs: tuple[int, float]) -> Ticks:
 
 
 def test_a_volume_below_zero_or_two_volumes_that_cannot_be_one_are_bad() -> None:
-    ticks = make_volumes((1, 1.0), (1, 1.9), (2, 1.9), (2, 1.0), (0, 5.0), (5, 0.0), (0, -1.0), (0, -0.0))
+    fine = make_volumes((1, 1.0), (1, 1.9), (2, 1.9), (3, 2.2), (0, 5.0), (5, 0.0), (0, -0.0))
+    bad = make_volumes((2, 1.0), (1, 2.0), (0, -1.0))
 
-    assert volumes.bad_volume(ticks).tolist() == [False, False, False, True, False, False, True, False]
+    assert volumes.bad_volume(fine).tolist() == [False] * 7
+    assert volumes.bad_volume(bad).tolist() == [True] * 3
 
 
 def test_volumes_too_large_for_a_double_s_units_are_compared_as_near_as_it_can_tell() -> None:
@@ -177,6 +179,15 @@ def test_a_level_that_stays_or_comes_back_by_half_did_not_revert() -> None:
     # 24 of 99 points are left, then 25.
     assert places(judge(with_tail(1.101, 1.10025)), Flag.REVERT) == [41]
     assert places(judge(with_tail(1.101, 1.10026)), Flag.REVERT) == []
+
+
+def test_a_jump_is_judged_by_what_the_tick_that_is_back_may_see() -> None:
+    # The level moved by 3,000 points into place 3: 63 moves before the jump into place 66, 64 before the tick back.
+    rows = [(i * 100, bid := (1.13 if i >= 3 else 1.1) + i % 2 * 0.00001, bid + 0.0001) for i in range(66)]
+    ticks = make_ticks([*rows, (6_600, 1.131, 1.1311), (6_700, 1.13001, 1.13011)])
+
+    assert places(judge(ticks), Flag.REVERT) == [67]
+    assert places(judge(ticks[67:], context=ticks[3:67]), Flag.REVERT) == [0]
 
 
 def test_only_the_first_tick_that_is_back_is_marked() -> None:
