@@ -1,13 +1,22 @@
-"""Incidents, findings and quarantine in the admin."""
+"""Incidents, findings, quarantine and thresholds in the admin."""
 
+from typing import TYPE_CHECKING, Any
+
+from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from quality import incidents
-from quality.models import Finding, Incident, QuarantinedTick
+from quality import incidents, thresholds
+from quality.models import Finding, Incident, QuarantinedTick, Threshold
+from quality.thresholds import ThresholdRefused
 from tickhub.core import flags
 from tickhub.reference.facts_admin import FactsAdmin
+
+if TYPE_CHECKING:
+    _Form = forms.ModelForm[Threshold]
+else:
+    _Form = forms.ModelForm
 
 
 @admin.register(Incident)
@@ -50,3 +59,42 @@ class QuarantinedTickAdmin(FactsAdmin):
     @admin.display(description="reasons")
     def reasons(self, tick: QuarantinedTick) -> str:
         return ", ".join(flags.names(tick.quality))
+
+
+class ThresholdForm(_Form):
+    """A threshold to put in force."""
+
+    class Meta:
+        model = Threshold
+        fields = ("name", "instrument", "group", "effect", "value", "reason")
+
+    def clean(self) -> dict[str, Any] | None:  # Any: Django's signature
+        cleaned = super().clean()
+        if not self.errors:
+            try:
+                thresholds.refuse(Threshold(**self.cleaned_data))
+            except ThresholdRefused as error:
+                raise forms.ValidationError(str(error)) from error
+        return cleaned
+
+
+@admin.register(Threshold)
+class ThresholdAdmin(FactsAdmin):
+    """The history of thresholds: a new one is added, none is changed or deleted."""
+
+    form = ThresholdForm  # type: ignore[assignment]  # the base is of any model
+    list_display = ("id", "name", "scope", "effect", "value", "set_at", "actor", "reason")
+    list_filter = ("name", "effect", "group")
+    list_select_related = ("instrument",)
+    search_fields = ("instrument__code", "group", "reason")
+
+    @admin.display(description="for")
+    def scope(self, threshold: Threshold) -> str:
+        code = "" if threshold.instrument is None else str(threshold.instrument)
+        return " in ".join(part for part in (code, threshold.group) if part) or "every instrument"
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return admin.ModelAdmin.has_add_permission(self, request)
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:  # Any: Django's signature
+        thresholds.append(threshold=obj, actor=request.user.get_username())
