@@ -98,9 +98,9 @@ def _of_neighbours(layout: Layout) -> _Checks:
         Flag.FLAG_MISMATCH: lambda: tickflags.flag_mismatch(ticks, has_moved=layout.has_moved),
         Flag.STUCK: lambda: runs.stuck(ticks["time_msc"], layout.has_changed, least_ms=layout.stuck_ms),
         Flag.SPREAD_OUTLIER: lambda: neighbours.spread_outlier(
-            layout.quote.bid, layout.quote.ask, layout.quote.is_quote, start=start, rule=layout.outlier("spread")
+            layout.quote.bid, layout.quote.ask, layout.quote.is_quote, start=start, rule=layout.spread
         ),
-        Flag.JUMP_OUTLIER: lambda: neighbours.jump_outlier(*layout.price, start=start, rule=layout.outlier("jump")),
+        Flag.JUMP_OUTLIER: lambda: neighbours.jump_outlier(layout.moved_price, start=start),
     }
 
 
@@ -125,7 +125,7 @@ def _mark(flags: FlagArray, flag: Flag, check: Callable[[], Mask], batch: Batch)
     except Exception as error:
         msg = f"batch {batch.batch_id}: check {flag.name} raised {type(error).__name__}: {error}"
         raise CheckFailed(msg) from error
-    if marks.any():
+    if np.count_nonzero(marks):
         flags |= marks * np.int32(flag)
 
 
@@ -138,9 +138,8 @@ def _outside_band(layout: Layout) -> Mask:
 
 def _revert(layout: Layout, found: list[reverts.Reverts]) -> Mask:
     """Mark the ticks that revert, and add to ``found`` where they do."""
-    found.append(
-        reverts.find(*layout.price, start=layout.start, rule=layout.outlier("jump"), percent=layout.revert_percent)
-    )
+    percent = layout.revert_percent
+    found.append(reverts.find(layout.moved_price, *layout.price, start=layout.start, percent=percent))
     marks = np.zeros(layout.count, dtype=bool)
     marks[found[0].place] = True
     return marks

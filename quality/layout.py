@@ -1,6 +1,6 @@
 """Lays a batch out for the checks: each feed's context and then its ticks, with what is known of each tick's feed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -10,9 +10,8 @@ import numpy.typing as npt
 
 from quality.checks import columns, neighbours
 from quality.checks.columns import Real, Whole, Yes
-from quality.checks.neighbours import Outlier
+from quality.checks.neighbours import Outlier, Series
 from quality.rules import DEFAULTS, Thresholds
-from tickhub.core import ticks as tick_arrays
 from tickhub.core.batch import Batch
 from tickhub.core.ticks import Int64s, Mask
 from tickhub.reference.queries import FeedFacts
@@ -36,8 +35,7 @@ class Layout:
         self._known = [facts[part.feed_id] for part in batch.parts]
         self._rules = [thresholds.get(part.feed_id, DEFAULTS) for part in batch.parts]
         self._sizes = [context + count for context, count in zip(counts[::2], counts[1::2], strict=True)]
-        has_context = any(counts[::2])
-        self.ticks = columns.of(tick_arrays.join(pieces) if has_context else batch.ticks)
+        self.ticks = columns.of(pieces if any(counts[::2]) else [batch.ticks])
         self.count = sum(self._sizes)
         self._own: slice | Mask = _own(counts, is_single=len(batch.parts) == 1)
         index = np.arange(self.count, dtype=np.int64)
@@ -50,22 +48,21 @@ class Layout:
         """Return what belongs to the batch's own ticks, without the contexts."""
         return values[self._own]
 
-    def _each(self, values: Sequence[Any], dtype: npt.DTypeLike) -> Any:  # Any: a number, or an array of them
+    def _each(self, values: list[Any], dtype: type[np.generic]) -> Any:  # Any: a number, or an array of them
         """Return a fact of each part as one number for all ticks, or as one per tick."""
-        array = np.array(values, dtype=dtype)
-        if len(array) and (array == array[0]).all():
-            return array[0]
-        return np.repeat(array, self._sizes)
+        if values and values.count(values[0]) == len(values):
+            return dtype(values[0])
+        return np.repeat(np.array(values, dtype=dtype), self._sizes)
 
     @cached_property
     def is_quoted(self) -> Yes:
         """Which ticks are of an instrument priced by bid and ask."""
-        return self._each([facts.is_quoted for facts in self._known], bool)
+        return self._each([facts.is_quoted for facts in self._known], np.bool_)
 
     @cached_property
     def negative_allowed(self) -> Yes:
         """Which ticks are of an instrument whose prices may be below zero."""
-        return self._each([facts.negative_prices for facts in self._known], bool)
+        return self._each([facts.negative_prices for facts in self._known], np.bool_)
 
     @cached_property
     def per_point(self) -> Real:
@@ -80,8 +77,12 @@ class Layout:
             [10.0**facts.digits / rule.grid_points if rule.grid_points else 0.0 for facts, rule in pairs], np.float64
         )
 
-    def outlier(self, name: str) -> Outlier:
-        """Return the rule for ``spread`` or ``jump``."""
+    @property
+    def spread(self) -> Outlier:
+        """The rule for spreads."""
+        return self._outlier("spread")
+
+    def _outlier(self, name: str) -> Outlier:
         factors = [getattr(rule, f"{name}_factor") for rule in self._rules]
         floors = [getattr(rule, f"{name}_floor_points") for rule in self._rules]
         is_off = [None in pair for pair in zip(factors, floors, strict=True)]
@@ -148,6 +149,11 @@ class Layout:
             return middle, is_quote
         last, is_last = neighbours.points(self.ticks["last"], self.per_point)
         return np.where(self.is_quoted, middle, last), np.where(self.is_quoted, is_quote, is_last)
+
+    @cached_property
+    def moved_price(self) -> Series:
+        """How far that price moved from its predecessor's."""
+        return neighbours.moves(*self.price, start=self.start, rule=self._outlier("jump"))
 
 
 def _own(counts: list[int], *, is_single: bool) -> slice | Mask:

@@ -1,6 +1,6 @@
 """Judges a whole recording in memory, as if a terminal had shown it in the order of its rows; nothing is stored."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,7 @@ from quality.inspection import Limits
 from tickhub.core import flags as flag_names
 from tickhub.core import ticks as tick_arrays
 from tickhub.core.batch import SEQ_MAX, Batch, Part
+from tickhub.core.flags import FlagArray
 from tickhub.core.ticks import BATCH_TICKS_MAX, Int64s, Mask, Ticks
 from tickhub.reference.queries import FeedFacts
 
@@ -36,9 +37,19 @@ def judge(
 
     A row earlier than one before it is LATE. None is FUTURE, for the poll is taken to be at the newest row.
     """
-    seq, late = _seq(ticks["time_msc"]), _late(ticks["time_msc"])
-    poll_msc = int(ticks["time_msc"].max())
     found: dict[str, int] = {}
+    done = 0
+    for flags in flags_of(ticks, facts=facts, limits=limits, poll_msc=int(ticks["time_msc"].max())):
+        for name, count in flag_names.counts(flags).items():
+            found[name] = found.get(name, 0) + count
+        done += len(flags)
+        progress(done)
+    return Report(len(ticks), found)
+
+
+def flags_of(ticks: Ticks, *, facts: FeedFacts, limits: Limits, poll_msc: int) -> Iterator[FlagArray]:
+    """Yield the flags of a recording's ticks, batch after batch, as of a poll at ``poll_msc``."""
+    seq, late = _seq(ticks["time_msc"]), _late(ticks["time_msc"])
     for start in range(0, len(ticks), BATCH_TICKS_MAX):
         place = slice(start, start + BATCH_TICKS_MAX)
         context = ticks[max(0, start - neighbours.WINDOW) : start]
@@ -54,11 +65,7 @@ def judge(
             late=late[place],
             context=context,
         )
-        flags = inspection.inspect(batch, facts={facts.feed_id: facts}, limits=limits)
-        for name, count in flag_names.counts(flags).items():
-            found[name] = found.get(name, 0) + count
-        progress(start + part.count)
-    return Report(len(ticks), found)
+        yield inspection.inspect(batch, facts={facts.feed_id: facts}, limits=limits)
 
 
 def _seq(time_msc: Int64s) -> Int64s:

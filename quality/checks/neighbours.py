@@ -15,6 +15,9 @@ from tickhub.core.ticks import TICK_DTYPE, Int64s, Mask
 WINDOW = 64
 # A price of more points than this is taken for missing: sums of 64 stay exact.
 _POINTS_MAX = float(1 << 52)
+# Values before a tick that each later tick sees too, up to the longest spike (reverts.SPIKE_MOST) behind it.
+_NEAR = WINDOW - 4
+_LOWEST_MOST = 1 << 31
 # Nothing is an outlier that has fewer predecessors with a price.
 LEAST = 32
 
@@ -45,7 +48,7 @@ def repeat(ticks: Fields, *, start: Int64s) -> Mask:
     own = marks[1:]
     np.equal(time_msc[1:], time_msc[:-1], out=own)
     for name in TICK_DTYPE.names or ():
-        if not own.any():
+        if np.count_nonzero(own) == 0:
             return marks
         # As whole numbers of the same width, so that NaN equals itself and -0.0 is not 0.0.
         bits = ticks[name].view(f"<u{TICK_DTYPE[name].itemsize}")
@@ -62,58 +65,87 @@ def points(prices: Floats, per_point: Real) -> tuple[Int64s, Mask]:
     with np.errstate(over="ignore", invalid="ignore"):
         scaled = prices * per_point
         is_price = (scaled > 0) & (scaled < _POINTS_MAX)
-    if not is_price.all():
+    if np.count_nonzero(is_price) < len(is_price):
         scaled = np.where(is_price, scaled, 0.0)
     return np.rint(scaled, out=scaled).astype(np.int64), is_price
 
 
-def running(values: Int64s, is_valid: Mask) -> tuple[Int64s, Int64s]:
-    """Return the sums and the counts of the valid values before each place, shape (n + 1,) each."""
-    sums, counts = np.zeros(len(values) + 1, dtype=np.int64), np.zeros(len(values) + 1, dtype=np.int64)
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Values, none below 0, that may be outliers by a rule: ``place`` holds the only ones that can be, ascending.
+
+    ``sums`` and ``counts`` are those of the valid values before each place, shape (n + 1,); empty where none can be.
+    """
+
+    values: Int64s
+    rule: Outlier
+    place: Int64s
+    sums: Int64s
+    counts: Int64s
+
+
+def series(values: Int64s, is_valid: Mask, *, start: Int64s, rule: Outlier) -> Series:
+    """Find by cheap bounds the few valid values that can be outliers; on most batches nothing is left to add up."""
+    none = np.zeros(0, dtype=np.int64)
+    # No mean is below the lowest value of all. Cut off, so that the product stays within 64 bits.
+    lowest = min(int(values.min(initial=_LOWEST_MOST)), _LOWEST_MOST)
+    place = np.flatnonzero(is_valid & (values > rule.floor_points + rule.factor * np.int64(lowest)))
+    place = place[place - start[place] >= LEAST]
+    if len(place) == 0:
+        return Series(values, rule, place, none, none)
+    sums = np.zeros(len(values) + 1, dtype=np.int64)
     np.cumsum(np.where(is_valid, values, 0), out=sums[1:])
-    np.cumsum(is_valid, out=counts[1:])
-    return sums, counts
+    own = rule.at(place, len(values))
+    # The 60 values before belong to every window that an outlier is judged by, and none has more than 64. In doubles,
+    # which do not overflow, and with more room than they round.
+    near = sums[place] - sums[np.maximum(start[place] + 1, place - _NEAR)]
+    above = (values[place] - own.floor_points) * float(WINDOW)
+    place = place[near * np.asarray(own.factor, dtype=np.float64) <= above * (1 + 1e-9)]
+    counts = np.zeros(len(values) + 1, dtype=np.int64) if len(place) else none
+    if len(place):
+        np.cumsum(is_valid, out=counts[1:])
+    return Series(values, rule, place, sums, counts)
 
 
-def is_outlier(values: Int64s, *, sums: Int64s, counts: Int64s, begin: Int64s, place: Int64s, rule: Outlier) -> Mask:
-    """Return which values exceed by the rule the mean of what was summed in ``[begin, place)``, each its own."""
-    total, count = sums[place] - sums[begin], counts[place] - counts[begin]
-    # values > factor * mean + floor, times count. Divided by the factor, which may be large: nothing overflows.
-    above = (values - rule.floor_points) * count
+def is_outlier(found: Series, *, place: Int64s, begin: Int64s, judge: Int64s) -> Mask:
+    """Return which values at ``place`` exceed the mean of the valid ones in ``[begin, place)``, each its own.
+
+    By the rule for the ticks at ``judge``.
+    """
+    rule = found.rule.at(judge, len(found.values))
+    total, count = found.sums[place] - found.sums[begin], found.counts[place] - found.counts[begin]
+    # value > factor * mean + floor, times count. Divided by the factor, which may be large: nothing overflows.
+    above = (found.values[place] - rule.floor_points) * count
     most = (above - 1) // np.maximum(rule.factor, 1)
     is_above: Mask = (above > 0) & ((total <= most) | (np.asarray(rule.factor) == 0)) & (count >= LEAST)
     return is_above
 
 
-def exceeds(values: Int64s, is_valid: Mask, *, begin: Int64s, rule: Outlier) -> Mask:
-    """Mark valid values (none is below 0) above the mean of the valid ones in ``[begin, own place)`` by the rule."""
-    marks = np.zeros(len(values), dtype=bool)
-    # What is not above the floor alone cannot exceed: on most batches nothing is left to add up.
-    place = np.flatnonzero(is_valid & (values > rule.floor_points))
+def exceeds(found: Series, *, begin: Int64s) -> Mask:
+    """Mark values that exceed the mean of the valid ones in ``[begin, own place)`` by the rule."""
+    marks = np.zeros(len(found.values), dtype=bool)
+    place = found.place
     if len(place):
-        sums, counts = running(values, is_valid)
-        own = rule.at(place, len(values))
-        marks[place] = is_outlier(values[place], sums=sums, counts=counts, begin=begin[place], place=place, rule=own)
+        marks[place] = is_outlier(found, place=place, begin=begin[place], judge=place)
     return marks
 
 
 def spread_outlier(bid: Int64s, ask: Int64s, is_quote: Mask, *, start: Int64s, rule: Outlier = SPREAD) -> Mask:
     """Mark ticks whose spread in points is far above that of their predecessors."""
-    return exceeds(np.abs(ask - bid), is_quote, begin=start, rule=rule)
+    return exceeds(series(np.abs(ask - bid), is_quote, start=start, rule=rule), begin=start)
 
 
-def changes(price: Int64s, is_price: Mask, *, start: Int64s) -> tuple[Int64s, Mask]:
-    """Return how far each price is from its predecessor's, and which of these changes are between two prices."""
+def moves(price: Int64s, is_price: Mask, *, start: Int64s, rule: Outlier = JUMP) -> Series:
+    """Return how far each price is from its predecessor's, where both are prices of one feed."""
     change = np.zeros(len(price), dtype=np.int64)
     np.abs(np.subtract(price[1:], price[:-1]), out=change[1:])
     has_change = start < np.arange(len(price))
     has_change &= is_price
     has_change[1:] &= is_price[:-1]
-    return change, has_change
+    return series(change, has_change, start=start, rule=rule)
 
 
-def jump_outlier(price: Int64s, is_price: Mask, *, start: Int64s, rule: Outlier = JUMP) -> Mask:
-    """Mark ticks whose price moved far more from their predecessor's than prices moved before."""
-    change, has_change = changes(price, is_price, start=start)
+def jump_outlier(moved: Series, *, start: Int64s) -> Mask:
+    """Mark ticks whose price moved far more from their predecessor's than prices moved before; see :func:`moves`."""
     # A change belongs to two ticks: the first one inside the window reaches back over its edge.
-    return exceeds(change, has_change, begin=np.minimum(start + 1, len(price)), rule=rule)
+    return exceeds(moved, begin=np.minimum(start + 1, len(start)))

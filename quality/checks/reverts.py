@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from quality.checks import neighbours
 from quality.checks.columns import Whole
-from quality.checks.neighbours import Outlier
+from quality.checks.neighbours import Series
 from tickhub.core.ticks import Int64s, Mask
 
 # A spike is so many ticks long at most.
@@ -22,39 +22,31 @@ class Reverts:
     lag: Int64s
 
 
-def find(price: Int64s, is_price: Mask, *, start: Int64s, rule: Outlier, percent: Whole) -> Reverts:
+def find(moved: Series, price: Int64s, is_price: Mask, *, start: Int64s, percent: Whole) -> Reverts:
     """Find ticks within ``percent`` of a jump of the level that the price had before it, the first back after it.
 
-    The jump is one by ``rule``, judged by what the reverting tick may see: its own 64 predecessors, up to the jump. A
-    negative ``percent`` finds none.
+    The jump is one by the rule of ``moved`` (:func:`neighbours.moves` of the price), judged by what the reverting tick
+    may see: its own 64 predecessors, up to the jump. A negative ``percent`` finds none.
     """
-    change, has_change = neighbours.changes(price, is_price, start=start)
-    spike = np.flatnonzero(has_change & (change > rule.floor_points))
+    spike = moved.place
+    if len(spike) == 0:
+        return Reverts(spike, spike)
     places: list[Int64s] = []
     lags: list[Int64s] = []
-    sums = counts = np.zeros(0, dtype=np.int64)
-    if len(spike):
-        sums, counts = neighbours.running(change, has_change)
     share: npt.NDArray[np.int64] = np.broadcast_to(np.asarray(percent, dtype=np.int64), price.shape)
     for lag in range(1, SPIKE_MOST + 1):
         spike = spike[spike + lag < len(price)]
-        place = spike + lag
         # The level before the jump is of the same feed and may be seen.
-        spike, place = _where(start[place] < spike, spike, place)
+        spike = spike[start[spike + lag] < spike]
+        place = spike + lag
         left = np.abs(price[place] - price[spike - 1])
-        is_back = is_price[place] & (left * 100 <= share[place] * change[spike])
+        is_back = is_price[place] & (left * 100 <= share[place] * moved.values[spike])
         own, back = spike[is_back], place[is_back]
-        is_jump = neighbours.is_outlier(
-            change[own], sums=sums, counts=counts, begin=start[back] + 1, place=own, rule=rule.at(back, len(price))
-        )
+        is_jump = neighbours.is_outlier(moved, place=own, begin=start[back] + 1, judge=back)
         places.append(back[is_jump])
         lags.append(np.full(int(is_jump.sum()), lag, dtype=np.int64))
         spike = spike[~is_back]
     return _nearest(np.concatenate(places), np.concatenate(lags))
-
-
-def _where(keep: Mask, spike: Int64s, place: Int64s) -> tuple[Int64s, Int64s]:
-    return spike[keep], place[keep]
 
 
 def _nearest(place: Int64s, lag: Int64s) -> Reverts:

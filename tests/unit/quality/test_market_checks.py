@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from quality import findings, inspection
-from quality.checks import prices, reverts, runs, tickflags, volumes
+from quality.checks import neighbours, prices, reverts, runs, tickflags, volumes
 from quality.checks.neighbours import Outlier
 from quality.inspection import Limits
 from quality.rules import Thresholds
@@ -202,7 +202,8 @@ def test_no_percent_left_means_the_very_level_and_a_negative_one_finds_nothing()
     def found(percent: int, last: int = 101) -> list[int]:
         price[41] = last
         rule = Outlier(factor=25, floor_points=20)
-        return reverts.find(price, valid, start=start, rule=rule, percent=np.int64(percent)).place.tolist()
+        moved = neighbours.moves(price, valid, start=start, rule=rule)
+        return reverts.find(moved, price, valid, start=start, percent=np.int64(percent)).place.tolist()
 
     assert (found(0), found(0, last=103), found(-1)) == ([41], [], [])
 
