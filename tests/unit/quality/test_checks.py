@@ -113,6 +113,11 @@ def test_no_outlier_is_found_before_there_are_enough_predecessors() -> None:
     flags = inspection.inspect(make_batch(ticks), facts={1: make_facts()}, limits=LIMITS)
 
     assert not (flags & (Flag.SPREAD_OUTLIER | Flag.JUMP_OUTLIER)).any()
+    # With 32 before it, of which the first has no move yet.
+    ticks = make_ticks([*quiet_market(32), (4000, 1.5, 1.6)])
+    flags = inspection.inspect(make_batch(ticks), facts={1: make_facts()}, limits=LIMITS)
+    assert np.flatnonzero(flags & Flag.SPREAD_OUTLIER).tolist() == [32]
+    assert not (flags & Flag.JUMP_OUTLIER).any()
 
 
 @pytest.mark.parametrize("count", [0, 1])
