@@ -13,11 +13,17 @@ def stuck(time_msc: Int64s, has_changed: Mask, *, least_ms: Whole) -> Mask:
     ``has_changed`` marks the ticks that differ from their predecessor in what matters, or have none. A market that is
     quiet sends no ticks, and one that trades at one price changes its volume: neither is stuck.
     """
+    marks = np.zeros(len(has_changed), dtype=bool)
     begins = np.flatnonzero(has_changed)
-    ends = np.append(begins[1:], len(has_changed))
-    if len(begins) == 0 or int((ends - begins).max()) <= WINDOW:
-        return np.zeros(len(has_changed), dtype=bool)
-    place = np.arange(len(has_changed), dtype=np.int64)
-    begin = np.maximum.accumulate(np.where(has_changed, place, 0))
-    earliest = np.maximum(place - WINDOW, 0)
-    return (begin <= place - WINDOW) & (time_msc - time_msc[earliest] >= least_ms)
+    # Of each run, how many ticks have 64 equal ones before them.
+    counts = np.append(begins[1:], len(has_changed)) - begins - WINDOW
+    is_long = counts > 0
+    if not is_long.any():
+        return marks
+    begins, counts = begins[is_long], counts[is_long]
+    within = np.arange(int(counts.sum()), dtype=np.int64) - np.repeat(np.cumsum(counts) - counts, counts)
+    earliest = np.repeat(begins, counts) + within
+    place = earliest + WINDOW
+    least = np.broadcast_to(np.asarray(least_ms, dtype=np.int64), time_msc.shape)[place]
+    marks[place] = time_msc[place] - time_msc[earliest] >= least
+    return marks
