@@ -1,13 +1,22 @@
-"""Incidents, findings and quarantine in the admin."""
+"""Incidents, findings, quarantine, certificates and thresholds in the admin."""
 
+from typing import TYPE_CHECKING, Any
+
+from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from quality import incidents
-from quality.models import Certificate, Finding, Incident, QuarantinedTick
+from quality import incidents, thresholds
+from quality.models import Certificate, Finding, Incident, QuarantinedTick, Threshold
+from quality.thresholds import ThresholdRefused
 from tickhub.core import clock, flags
 from tickhub.reference.facts_admin import FactsAdmin
+
+if TYPE_CHECKING:
+    _Form = forms.ModelForm[Threshold]
+else:
+    _Form = forms.ModelForm
 
 
 @admin.register(Incident)
@@ -62,3 +71,42 @@ class CertificateAdmin(FactsAdmin):
     @admin.display(description="hour", ordering="from_msc")
     def hour(self, certificate: Certificate) -> str:
         return clock.iso(certificate.from_msc)
+
+
+class ThresholdForm(_Form):
+    """A threshold to put in force."""
+
+    class Meta:
+        model = Threshold
+        fields = ("name", "instrument", "group", "effect", "value", "reason")
+
+    def clean(self) -> dict[str, Any] | None:  # Any: Django's signature
+        cleaned = super().clean()
+        if not self.errors:
+            try:
+                thresholds.refuse(Threshold(**self.cleaned_data))
+            except ThresholdRefused as error:
+                raise forms.ValidationError(str(error)) from error
+        return cleaned
+
+
+@admin.register(Threshold)
+class ThresholdAdmin(FactsAdmin):
+    """The history of thresholds: a new one is added, none is changed or deleted."""
+
+    form = ThresholdForm  # type: ignore[assignment]  # the base is of any model
+    list_display = ("id", "name", "scope", "effect", "value", "set_at", "actor", "reason")
+    list_filter = ("name", "effect", "group")
+    list_select_related = ("instrument",)
+    search_fields = ("instrument__code", "group", "reason")
+
+    @admin.display(description="for")
+    def scope(self, threshold: Threshold) -> str:
+        code = "" if threshold.instrument is None else str(threshold.instrument)
+        return " in ".join(part for part in (code, threshold.group) if part) or "every instrument"
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return admin.ModelAdmin.has_add_permission(self, request)
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:  # Any: Django's signature
+        thresholds.append(threshold=obj, actor=request.user.get_username())

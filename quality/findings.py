@@ -1,7 +1,7 @@
 """Findings: what one batch showed, appended in its transaction. Sole writer of the table's rows."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,25 +25,48 @@ class Observation:
     evidence: dict[str, Any] = field(default_factory=dict)  # Any: JSON
 
 
-def observe(batch: Batch, *, flags: FlagArray) -> list[Observation]:
-    """Return one observation for each flag of each feed (informational ones aside), and the poll's own facts."""
+def observe(batch: Batch, *, flags: FlagArray, spikes: Mapping[int, int] | None = None) -> list[Observation]:
+    """Return one observation for each flag of each feed (informational ones aside), and the poll's own facts.
+
+    ``spikes`` tells for the place of each tick that reverts how many ticks of its feed before it the spike began.
+    """
     found: list[Observation] = []
     # A collision is told with both of its rows by the stage that met it.
     flags = flags & ~int(INFORMATIONAL | Flag.COLLISION)
     is_flagged = flags.any()
-    for part, place, _ in batch.slices():
+    for part, place, before in batch.slices():
         of_part = flags[place]
         for name, count in flag_names.counts(of_part).items() if is_flagged else ():
             first = place.start + int((of_part & Flag[name] != 0).argmax())
-            tick = batch.ticks[first]
-            key = {"time_msc": int(tick["time_msc"]), "seq": int(batch.seq[first])}
-            values = {side: repr(float(tick[side])) for side in ("bid", "ask", "last")}
-            found.append(Observation(name, part.feed_id, count, {"first": key, "values": values}))
+            evidence = _tick(batch, first)
+            if name == Flag.REVERT.name and spikes is not None:
+                evidence["spike"] = _spike(batch, place, before, first - spikes[first])
+            found.append(Observation(name, part.feed_id, count, evidence))
         if part.missing:
             found.append(Observation("HISTORY_CHANGED", part.feed_id, part.missing, _difference(batch, part, place)))
         if part.error:
             found.append(Observation("READ_FAILED", part.feed_id, 1, {"code": part.error[0], "text": part.error[1]}))
     return found
+
+
+def _tick(batch: Batch, place: int) -> dict[str, Any]:  # Any: JSON
+    """Tell a tick's key and prices."""
+    tick = batch.ticks[place]
+    key = {"time_msc": int(tick["time_msc"]), "seq": int(batch.seq[place])}
+    return {"first": key, "values": _values(tick)}
+
+
+def _spike(batch: Batch, own: slice, context: slice, place: int) -> dict[str, Any]:  # Any: JSON
+    """Tell where a spike began: in the batch, or among the ticks before it, whose seq it does not hold."""
+    if place >= own.start:
+        told = _tick(batch, place)
+        return {"key": told["first"], "values": told["values"]}
+    tick = batch.context[context.stop - (own.start - place)]
+    return {"key": {"time_msc": int(tick["time_msc"])}, "values": _values(tick)}
+
+
+def _values(tick: np.void) -> dict[str, str]:
+    return {side: repr(float(tick[side])) for side in ("bid", "ask", "last")}
 
 
 def _difference(batch: Batch, part: Part, place: slice) -> dict[str, Any]:  # Any: JSON

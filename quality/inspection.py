@@ -1,19 +1,22 @@
-"""Judges a batch: one flag array from all checks, a pure function of the batch and the facts of its feeds."""
+"""Judges a batch: one flag array from all checks, a pure function of the batch, its feeds' facts and thresholds."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
-from quality.checks import clocks, neighbours, prices, times
-from tickhub.core import ticks as tick_arrays
+from quality.checks import clocks, neighbours, prices, reverts, runs, tickflags, times, volumes
+from quality.checks.columns import Fields
+from quality.layout import Layout
+from quality.rules import Thresholds
 from tickhub.core.batch import Batch, Part
 from tickhub.core.clock import DAY_MS, LATEST_MSC
 from tickhub.core.errors import PermanentError
 from tickhub.core.flags import HOLD, Flag, FlagArray
-from tickhub.core.ticks import Int64s, Mask, Ticks
+from tickhub.core.ticks import Int64s, Mask
 from tickhub.reference.queries import FeedFacts
+
+_Checks = dict[Flag, Callable[[], Mask]]
 
 
 class CheckFailed(PermanentError):
@@ -22,78 +25,98 @@ class CheckFailed(PermanentError):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Settings of the checks; times in UTC milliseconds, a tolerance of 0 is none."""
+    """Settings of the checks; times in UTC milliseconds, a tolerance of 0 is none.
+
+    ``thresholds`` are those of feeds by id; a feed that is not in it has the defaults.
+    """
 
     earliest_msc: int
     future_tolerance_ms: int
+    thresholds: Mapping[int, Thresholds] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
-class _View:
-    """A batch laid out for the checks: ``mixed`` is each feed's context and then its ticks, ``is_new`` marks the
-    latter; facts stand once per tick of ``mixed``."""
+class Judgement:
+    """The flags of a batch's ticks, shape (n,), int32; ``spikes`` maps the place of a tick that reverts to how many
+    ticks of its feed before it the spike began."""
 
-    mixed: Ticks
-    is_new: Mask | None
-    start: Int64s
-    is_quoted: Mask
-    negative_allowed: Mask
-    per_point: npt.NDArray[np.float64]
+    flags: FlagArray
+    spikes: Mapping[int, int]
 
 
-def inspect(batch: Batch, *, facts: dict[int, FeedFacts], limits: Limits) -> FlagArray:
-    """Return the quality flags of each tick of a batch, shape (n,), int32.
+def inspect(batch: Batch, *, facts: Mapping[int, FeedFacts], limits: Limits) -> FlagArray:
+    """Return the quality flags of each tick of a batch, shape (n,), int32. Raises as :func:`judge`."""
+    return judge(batch, facts=facts, limits=limits).flags
+
+
+def judge(batch: Batch, *, facts: Mapping[int, FeedFacts], limits: Limits) -> Judgement:
+    """Judge each tick of a batch.
 
     :raises CheckFailed: if a check raises; the message names it
     :raises KeyError: if the facts of a feed are missing
     """
-    view = _lay_out(batch, facts)
-    flags = np.zeros(len(batch.ticks), dtype=np.int32)
-    latest_msc = min(batch.poll_msc + DAY_MS, LATEST_MSC)
-    new = view.mixed if view.is_new is None else batch.ticks
-    quoted = _new(view, view.is_quoted)
-    allowed = _new(view, view.negative_allowed)
-    single: dict[Flag, Callable[[], Mask]] = {
-        Flag.NOT_FINITE: lambda: prices.not_finite(new),
-        Flag.NEGATIVE: lambda: prices.negative(new, allowed=allowed),
-        Flag.IMPLAUSIBLE_DAY: lambda: times.implausible_day(
-            new, earliest_msc=limits.earliest_msc, latest_msc=latest_msc
-        ),
-        Flag.UNSTORABLE: lambda: prices.unstorable(new, seq=batch.seq),
-        Flag.NO_BID: lambda: prices.no_bid(new, is_quoted=quoted),
-        Flag.NO_ASK: lambda: prices.no_ask(new, is_quoted=quoted),
-        Flag.NO_LAST: lambda: prices.no_last(new, is_quoted=quoted),
-        Flag.CROSSED: lambda: prices.crossed(new),
-        Flag.LATE: lambda: batch.late,
-        Flag.FUTURE: lambda: times.future(new, poll_msc=batch.poll_msc, tolerance_ms=limits.future_tolerance_ms),
-        Flag.AMBIGUOUS_TIME: lambda: _of_parts(batch, clocks.ambiguous_time),
-        Flag.NO_SUCH_TIME: lambda: _of_parts(batch, clocks.no_such_time),
-        Flag.REPEAT: lambda: _new(view, neighbours.repeat(view.mixed, start=view.start)),
-    }
-    for flag, check in single.items():
+    layout = Layout(batch, facts, limits.thresholds)
+    judged = np.zeros(layout.count, dtype=np.int32)
+    found: list[reverts.Reverts] = []
+    checks = _of_values(layout) | _of_neighbours(layout) | {Flag.REVERT: lambda: _revert(layout, found)}
+    for flag, check in checks.items():
+        _mark(judged, flag, check, batch)
+    flags = layout.own(judged)
+    own = {name: layout.own(layout.ticks[name]) for name in ("time", "time_msc", "volume", "flags")}
+    for flag, check in _of_poll(batch, own, limits).items():
         _mark(flags, flag, check, batch)
-    bid, is_bid = neighbours.points(view.mixed["bid"], view.per_point)
-    ask, is_ask = neighbours.points(view.mixed["ask"], view.per_point)
-    is_quote = is_bid & is_ask & view.is_quoted
-    _mark(
-        flags,
-        Flag.SPREAD_OUTLIER,
-        lambda: _new(view, neighbours.spread_outlier(bid, ask, is_quote, start=view.start)),
-        batch,
-    )
-    price, is_price = _price(view, bid, ask, is_quote)
-    _mark(
-        flags,
-        Flag.JUMP_OUTLIER,
-        lambda: _new(view, neighbours.jump_outlier(price, is_price, start=view.start)),
-        batch,
-    )
-    return flags
+    return Judgement(flags, _spikes(layout, found))
 
 
 def held(flags: FlagArray) -> Mask:
     """Mark the ticks that no table may hold."""
     return (flags & int(HOLD)) != 0
+
+
+def _of_values(layout: Layout) -> _Checks:
+    """Return the checks that look at one tick at a time."""
+    ticks, quoted = layout.ticks, layout.is_quoted
+    return {
+        Flag.NOT_FINITE: lambda: prices.not_finite(ticks),
+        Flag.NEGATIVE: lambda: prices.negative(ticks, allowed=layout.negative_allowed),
+        Flag.NO_BID: lambda: prices.no_bid(ticks, is_quoted=quoted),
+        Flag.NO_ASK: lambda: prices.no_ask(ticks, is_quoted=quoted),
+        Flag.NO_LAST: lambda: prices.no_last(ticks, is_quoted=quoted),
+        Flag.CROSSED: lambda: prices.crossed(ticks),
+        Flag.LOCKED: lambda: prices.locked(ticks, is_quoted=quoted),
+        Flag.OFF_GRID: lambda: prices.off_grid(ticks, steps=layout.steps),
+        Flag.OUTSIDE_BAND: lambda: _outside_band(layout),
+        Flag.BAD_VOLUME: lambda: volumes.bad_volume(ticks),
+    }
+
+
+def _of_neighbours(layout: Layout) -> _Checks:
+    """Return the checks that look back at the ticks of the same feed."""
+    ticks, start = layout.ticks, layout.start
+    return {
+        Flag.REPEAT: lambda: neighbours.repeat(ticks, start=start),
+        Flag.FLAG_MISMATCH: lambda: tickflags.flag_mismatch(ticks, has_moved=layout.has_moved),
+        Flag.STUCK: lambda: runs.stuck(ticks["time_msc"], layout.has_changed, least_ms=layout.stuck_ms),
+        Flag.SPREAD_OUTLIER: lambda: neighbours.spread_outlier(
+            layout.quote.bid, layout.quote.ask, layout.quote.is_quote, start=start, rule=layout.spread
+        ),
+        Flag.JUMP_OUTLIER: lambda: neighbours.jump_outlier(layout.moved_price, start=start),
+    }
+
+
+def _of_poll(batch: Batch, ticks: Fields, limits: Limits) -> _Checks:
+    """Return the checks of what only the batch's own ticks have: places, times, and the poll that brought them."""
+    latest_msc = min(batch.poll_msc + DAY_MS, LATEST_MSC)
+    return {
+        Flag.IMPLAUSIBLE_DAY: lambda: times.implausible_day(
+            ticks, earliest_msc=limits.earliest_msc, latest_msc=latest_msc
+        ),
+        Flag.UNSTORABLE: lambda: prices.unstorable(ticks, seq=batch.seq),
+        Flag.LATE: lambda: batch.late,
+        Flag.FUTURE: lambda: times.future(ticks, poll_msc=batch.poll_msc, tolerance_ms=limits.future_tolerance_ms),
+        Flag.AMBIGUOUS_TIME: lambda: _of_parts(batch, clocks.ambiguous_time),
+        Flag.NO_SUCH_TIME: lambda: _of_parts(batch, clocks.no_such_time),
+    }
 
 
 def _mark(flags: FlagArray, flag: Flag, check: Callable[[], Mask], batch: Batch) -> None:
@@ -102,8 +125,34 @@ def _mark(flags: FlagArray, flag: Flag, check: Callable[[], Mask], batch: Batch)
     except Exception as error:
         msg = f"batch {batch.batch_id}: check {flag.name} raised {type(error).__name__}: {error}"
         raise CheckFailed(msg) from error
-    if marks.any():
-        flags[marks] |= int(flag)
+    if np.count_nonzero(marks):
+        flags |= marks * np.int32(flag)
+
+
+def _outside_band(layout: Layout) -> Mask:
+    if not layout.has_band:
+        return np.zeros(layout.count, dtype=bool)
+    low, high = layout.band("low", otherwise=-np.inf), layout.band("high", otherwise=np.inf)
+    return prices.outside_band(layout.ticks, low=low, high=high)
+
+
+def _revert(layout: Layout, found: list[reverts.Reverts]) -> Mask:
+    """Mark the ticks that revert, and add to ``found`` where they do."""
+    percent = layout.revert_percent
+    found.append(reverts.find(layout.moved_price, *layout.price, start=layout.start, percent=percent))
+    marks = np.zeros(layout.count, dtype=bool)
+    marks[found[0].place] = True
+    return marks
+
+
+def _spikes(layout: Layout, found: list[reverts.Reverts]) -> dict[int, int]:
+    if not len(found[0].place):
+        return {}
+    lags = np.zeros(layout.count, dtype=np.int64)
+    lags[found[0].place] = found[0].lag
+    own = layout.own(lags)
+    place = np.flatnonzero(own)
+    return dict(zip(place.tolist(), own[place].tolist(), strict=True))
 
 
 def _of_parts(batch: Batch, check: Callable[[Part, Int64s, Mask], Mask]) -> Mask:
@@ -113,38 +162,3 @@ def _of_parts(batch: Batch, check: Callable[[Part, Int64s, Mask], Mask]) -> Mask
         if part.repeated is not None or part.skipped_from_msc is not None:
             marks[place] = check(part, batch.ticks["time_msc"][place] + part.offset_ms, batch.late[place])
     return marks
-
-
-def _new(view: _View, per_mixed: Mask) -> Mask:
-    return per_mixed if view.is_new is None else per_mixed[view.is_new]
-
-
-def _price(view: _View, bid: Int64s, ask: Int64s, is_quote: Mask) -> tuple[Int64s, Mask]:
-    """Return the price that jumps are judged by: the middle in points, or the last price."""
-    middle = (bid + ask) // 2
-    if view.is_quoted.all():
-        return middle, is_quote
-    last, is_last = neighbours.points(view.mixed["last"], view.per_point)
-    return np.where(view.is_quoted, middle, last), np.where(view.is_quoted, is_quote, is_last)
-
-
-def _lay_out(batch: Batch, facts: dict[int, FeedFacts]) -> _View:
-    pieces, news, lengths, known = [], [], [], []
-    for part, place, before in batch.slices():
-        pieces += [batch.context[before], batch.ticks[place]]
-        news += [False, True]
-        lengths += [part.context_count, part.count]
-        known.append(facts[part.feed_id])
-    sizes = [context + count for context, count in zip(lengths[::2], lengths[1::2], strict=True)]
-    has_context = any(lengths[::2])
-    mixed = tick_arrays.join(pieces) if has_context else batch.ticks
-    begins = np.repeat(np.cumsum([0, *sizes[:-1]]), sizes) if sizes else np.zeros(0, dtype=np.int64)
-    start = np.maximum(begins, np.arange(len(mixed), dtype=np.int64) - neighbours.WINDOW)
-    return _View(
-        mixed=mixed,
-        is_new=np.repeat(news, lengths) if has_context else None,
-        start=start,
-        is_quoted=np.repeat(np.array([f.is_quoted for f in known], dtype=bool), sizes),
-        negative_allowed=np.repeat(np.array([f.negative_prices for f in known], dtype=bool), sizes),
-        per_point=np.repeat(np.array([10.0**f.digits for f in known]), sizes),
-    )

@@ -1,9 +1,9 @@
-"""Findings, incidents and quarantine."""
+"""Findings, incidents, quarantine, certificates and thresholds."""
 
 from django.db import models
 from django.db.models.functions import Now
 
-from tickhub.reference.models import Feed, Source
+from tickhub.reference.models import Feed, Instrument, Source
 
 
 class Incident(models.Model):
@@ -132,3 +132,62 @@ class Certificate(models.Model):
 
     def __str__(self) -> str:
         return f"certificate {self.number} of feed {self.feed_id}"
+
+
+class Threshold(models.Model):
+    """A threshold of a check from its moment on, for every instrument, a group or one; appended, never changed."""
+
+    class Name(models.TextChoices):
+        SPREAD_FACTOR = "SPREAD_FACTOR", "SPREAD_OUTLIER: times the mean spread before"
+        SPREAD_FLOOR_POINTS = "SPREAD_FLOOR_POINTS", "SPREAD_OUTLIER: and so many points"
+        JUMP_FACTOR = "JUMP_FACTOR", "JUMP_OUTLIER and REVERT: times the mean move before"
+        JUMP_FLOOR_POINTS = "JUMP_FLOOR_POINTS", "JUMP_OUTLIER and REVERT: and so many points"
+        REVERT_PERCENT = "REVERT_PERCENT", "REVERT: percent of the jump that may be left"
+        STUCK_MS = "STUCK_MS", "STUCK: milliseconds over which 65 ticks are equal"
+        GRID_POINTS = "GRID_POINTS", "OFF_GRID: the step of prices in points"
+        BAND_LOW_POINTS = "BAND_LOW_POINTS", "OUTSIDE_BAND: lowest price in points"
+        BAND_HIGH_POINTS = "BAND_HIGH_POINTS", "OUTSIDE_BAND: highest price in points"
+        GROUP = "GROUP", "the group that the instrument belongs to"
+
+    class Effect(models.TextChoices):
+        SET = "SET", "set to the value"
+        OFF = "OFF", "the check is off"
+        WITHDRAWN = "WITHDRAWN", "as if nothing had been said here"
+
+    instrument = models.ForeignKey(
+        Instrument, on_delete=models.PROTECT, null=True, blank=True, related_name="+", help_text="Empty: not for one."
+    )
+    group = models.CharField(max_length=40, blank=True, help_text="Empty, with no instrument: for every instrument.")
+    name = models.CharField(max_length=20, choices=Name.choices)
+    effect = models.CharField(max_length=9, choices=Effect.choices, default=Effect.SET)
+    value = models.BigIntegerField(null=True, blank=True, help_text="0 means 0.")
+    set_at = models.DateTimeField(db_default=Now())
+    actor = models.CharField(max_length=200)
+    reason = models.CharField(max_length=500)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(effect__in=["SET", "OFF", "WITHDRAWN"]), name="threshold_effect_is_known"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(name="GROUP", value=None)
+                | ~models.Q(name="GROUP") & models.Q(effect="SET", value__isnull=False)
+                | ~models.Q(name="GROUP") & ~models.Q(effect="SET") & models.Q(value=None),
+                name="threshold_has_a_value_where_it_is_set",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(name="GROUP", instrument__isnull=False)
+                & ~models.Q(group="")
+                & ~models.Q(effect="OFF")
+                | ~models.Q(name="GROUP") & (models.Q(instrument=None) | models.Q(group="")),
+                name="threshold_is_for_one_scope",
+            ),
+            models.CheckConstraint(
+                condition=~models.Q(actor="") & ~models.Q(reason=""), name="threshold_says_who_and_why"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} of {self.instrument or self.group or 'every instrument'}"

@@ -1,10 +1,12 @@
-"""Reads of findings, incidents and quarantine."""
+"""Reads of findings, incidents, quarantine and thresholds."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from quality.models import QuarantinedTick
+from quality import rules
+from quality.models import QuarantinedTick, Threshold
+from quality.rules import Row, Version
 from tickhub.core import ticks as tick_arrays
 from tickhub.core.ticks import Int64s, Mask, Ticks
 
@@ -60,3 +62,12 @@ def held_rows(*, feed_ids: list[int], from_msc: int, to_msc: int) -> HeldRows:
         offset_ms=numbers[:, 5],
         is_rejected=np.array([row[6] == QuarantinedTick.State.REJECTED for row in rows], dtype=bool),
     )
+
+
+def thresholds(*, up_to: int | None = None) -> Version:
+    """Return the thresholds in force, or those that were with row ``up_to`` as the newest."""
+    found = Threshold.objects.order_by("pk")
+    if up_to is not None:
+        found = found.filter(pk__lte=up_to)
+    columns = ("pk", "instrument_id", "group", "name", "effect", "value")
+    return rules.version_of(Row(*row) for row in found.values_list(*columns))

@@ -8,7 +8,7 @@ from django.db import connection, connections, transaction
 from pytest_django import DjangoDbBlocker
 
 from storage import latest, partitions
-from tickhub import disk, pipeline
+from tickhub import disk, judging
 
 RECORDINGS = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 
@@ -36,7 +36,7 @@ def database(transactional_db: None) -> Iterator[None]:
 
 def _empty() -> None:
     partitions.forget()
-    pipeline.forget_facts()
+    judging.forget()
     disk.forget_guard()
     latest.client().flushdb()
     with transaction.atomic(), connection.cursor() as cursor:

@@ -43,11 +43,11 @@ _DJANGO_COMMANDS = frozenset(
         *("sqlflush", "sqlmigrate", "sqlsequencereset"),
     ]
 )
-_OWN_WITHOUT_DATABASE = frozenset({"agent", "fetch", "verify_certificate"})
+_OWN_WITHOUT_DATABASE = frozenset({"agent", "fetch", "quality_report", "verify_certificate"})
 # It signs with the key of the data folder.
 _SIGNS = "certify"
-# It kills servers: it starts its own, and never meets anybody's.
-_BENCH_OF_ITS_OWN = "capture-torture"
+# One kills servers: it starts its own, and never meets anybody's. The other has no use for one.
+_BENCHES_WITHOUT_DATABASE = frozenset({"capture-torture", "quality"})
 # They migrate themselves, or say what is not migrated.
 _NOT_MIGRATED_FOR = frozenset({"up", "migrate", "showmigrations", "sqlmigrate"})
 _NAMES = ("DATABASE_URL", "REDIS_URL")
@@ -103,7 +103,7 @@ def parse(argv: list[str]) -> tuple[str, list[str], str | None]:
 
 def needs_servers(command: str, argv: list[str]) -> bool:
     """Return whether a command talks to the database; its help does not."""
-    if {"-h", "--help"} & set(argv) or (command == "bench" and _BENCH_OF_ITS_OWN in argv):
+    if {"-h", "--help"} & set(argv) or (command == "bench" and _BENCHES_WITHOUT_DATABASE & set(argv)):
         return False
     return command in _DJANGO_COMMANDS or (_is_own(command) and command not in _OWN_WITHOUT_DATABASE)
 

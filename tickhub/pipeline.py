@@ -20,10 +20,10 @@ from django.db import (
 from ingest import inbox
 from quality import findings, inspection, quarantine
 from quality.findings import Observation
-from quality.inspection import Limits
+from quality.inspection import Judgement, Limits
 from storage import latest, partitions, tick_writer
 from storage.tick_writer import Written
-from tickhub import round_trips
+from tickhub import judging, round_trips
 from tickhub.core import clock, digest, metrics
 from tickhub.core import flags as quality_flags
 from tickhub.core.batch import Batch
@@ -31,16 +31,12 @@ from tickhub.core.clock import DAY_MS, HOUR_MS, LATEST_MSC
 from tickhub.core.errors import PermanentError, TransientError
 from tickhub.core.flags import Flag, FlagArray
 from tickhub.core.ticks import Mask
-from tickhub.reference import queries as reference
-from tickhub.reference.queries import FeedFacts
+from tickhub.judging import Basis
 
 logger = logging.getLogger(__name__)
 
-# Facts of feeds, kept for a while: an operator's change reaches every worker within this time.
-_FACTS_S = 10.0
 # SQLSTATE class of a transaction that is not what it should be: the server has ended it, as it does with one left idle.
 _TRANSACTION_GONE = "25"
-_facts: dict[int, tuple[float, FeedFacts]] = {}
 
 
 def process(*, batch_id: int) -> int | None:
@@ -168,13 +164,14 @@ def _process_shortly(batch_id: int, left_out: list[int]) -> tuple[Batch, list[la
                 asked = inbox.ask(batch_id=batch_id)
             batch = inbox.claimed(asked, batch_id=batch_id)
             _check_partitions(batch, left_out)
-        flags, held = _judge(batch, left_out)
+        judged, held, basis = _judge(batch, left_out)
         if held.any():
             raise _CareNeeded
+        flags = judged.flags
         rows = tick_writer.rows_of(batch, flags=flags)
         written = tick_writer.all_stored(batch)
-        observations = findings.observe(batch, flags=flags)
-        outcome = _outcome(batch, written, held, flags)
+        observations = findings.observe(batch, flags=flags, spikes=judged.spikes)
+        outcome = _outcome(batch, written, held, flags, basis)
         is_small = len(rows) <= tick_writer.INSERT_ROWS_MAX
         if not is_small:
             with _stage("write"):
@@ -189,14 +186,15 @@ def _process_shortly(batch_id: int, left_out: list[int]) -> tuple[Batch, list[la
     return batch, latest.newest_of(batch, is_stored=written.is_stored, quality=flags)
 
 
-def _judge(batch: Batch, left_out: list[int]) -> tuple[FlagArray, Mask]:
+def _judge(batch: Batch, left_out: list[int]) -> tuple[Judgement, Mask, Basis]:
     metrics.BATCH_SECONDS.labels("wait").observe(max(clock.now_msc() - batch.captured_msc, 0) / 1000)
     with _stage("judge"):
-        limits = Limits(earliest_msc=settings.EARLIEST_MSC, future_tolerance_ms=settings.FUTURE_TOLERANCE_MS)
-        flags = inspection.inspect(batch, facts=_facts_of(batch), limits=limits)
+        basis = judging.basis_of(batch)
+        limits = Limits(settings.EARLIEST_MSC, settings.FUTURE_TOLERANCE_MS, basis.thresholds)
+        judged = inspection.judge(batch, facts=basis.facts, limits=limits)
         if left_out:
-            flags[np.isin(batch.ticks["time_msc"] // DAY_MS, left_out)] |= int(Flag.IMPLAUSIBLE_DAY)
-        return flags, inspection.held(flags)
+            judged.flags[np.isin(batch.ticks["time_msc"] // DAY_MS, left_out)] |= int(Flag.IMPLAUSIBLE_DAY)
+        return judged, inspection.held(judged.flags), basis
 
 
 def _process_carefully(batch_id: int, left_out: list[int]) -> tuple[Batch, list[latest.LatestTick]]:
@@ -205,7 +203,8 @@ def _process_carefully(batch_id: int, left_out: list[int]) -> tuple[Batch, list[
         with _stage("claim"):
             batch = inbox.claim(batch_id=batch_id)
             _check_partitions(batch, left_out)
-        flags, held = _judge(batch, left_out)
+        judged, held, basis = _judge(batch, left_out)
+        flags = judged.flags
         with _stage("write"):
             written = tick_writer.write(batch, flags=flags, without=held)
             flags[written.is_refused] |= int(Flag.UNSTORABLE)
@@ -213,10 +212,10 @@ def _process_carefully(batch_id: int, left_out: list[int]) -> tuple[Batch, list[
             held |= written.is_refused
         with _stage("hold"):
             quarantine.hold(batch, flags=flags, held=held)
-            observations = findings.observe(batch, flags=flags) + _collisions(written)
+            observations = findings.observe(batch, flags=flags, spikes=judged.spikes) + _collisions(written)
             findings.append(observations, source_id=batch.source_id, batch_id=batch.batch_id)
         with _stage("mark"):
-            inbox.mark_stored(batch_id=batch_id, outcome=_outcome(batch, written, held, flags))
+            inbox.mark_stored(batch_id=batch_id, outcome=_outcome(batch, written, held, flags, basis))
     _count(written, held)
     return batch, latest.newest_of(batch, is_stored=written.is_stored, quality=flags)
 
@@ -242,21 +241,6 @@ def _stage(name: str) -> Iterator[None]:
     metrics.BATCH_SECONDS.labels(name).observe(clock.monotonic_s() - started_s)
 
 
-def _facts_of(batch: Batch) -> dict[int, FeedFacts]:
-    now_s = clock.monotonic_s()
-    wanted = {part.feed_id for part in batch.parts}
-    stale = {feed_id for feed_id in wanted if feed_id not in _facts or now_s - _facts[feed_id][0] > _FACTS_S}
-    if stale:
-        for feed_id, facts in reference.feed_facts(stale).items():
-            _facts[feed_id] = (now_s, facts)
-    return {feed_id: _facts[feed_id][1] for feed_id in wanted}
-
-
-def forget_facts() -> None:
-    """Forget the facts of feeds, for a database that was replaced."""
-    _facts.clear()
-
-
 def _collisions(written: Written) -> list[Observation]:
     return [
         Observation(
@@ -274,8 +258,11 @@ def _collisions(written: Written) -> list[Observation]:
     ]
 
 
-def _outcome(batch: Batch, written: Written, held: Mask, flags: FlagArray) -> list[dict[str, object]]:
-    """Describe what became of each part: digests by UTC hour of the stored ticks, the held ones and the duplicates."""
+def _outcome(batch: Batch, written: Written, held: Mask, flags: FlagArray, basis: Basis) -> list[dict[str, object]]:
+    """Describe what became of each part: digests by UTC hour of the stored ticks, the held ones and the duplicates.
+
+    And what its ticks were judged by, so that they can be judged again alike.
+    """
     outcome: list[dict[str, object]] = []
     everything_stored = bool(written.is_stored.all())
     flagged = (flags & ~int(quality_flags.INFORMATIONAL)) != 0
@@ -290,6 +277,7 @@ def _outcome(batch: Batch, written: Written, held: Mask, flags: FlagArray) -> li
                 "held": _as_json(_digests(batch, place, held)) if any_held else {},
                 "duplicates": _as_json(_digests(batch, place, written.is_duplicate)) if any_duplicate else {},
                 "flagged": int(flagged[place].sum()) if any_flagged else 0,
+                "judged": basis.as_json(part.feed_id),
             }
         )
     return outcome

@@ -1,13 +1,14 @@
 """Checks on times. Each returns one boolean per tick, shape (n,): True where it is wrong."""
 
-from tickhub.core.ticks import Mask, Ticks
+from quality.checks.columns import Fields
+from tickhub.core.ticks import Mask
 
 
-def future(ticks: Ticks, *, poll_msc: int, tolerance_ms: int) -> Mask:
+def future(ticks: Fields, *, poll_msc: int, tolerance_ms: int) -> Mask:
     """Mark ticks later than the terminal's own time of the poll; a tolerance of 0 is none."""
     return ticks["time_msc"] > poll_msc + tolerance_ms
 
 
-def implausible_day(ticks: Ticks, *, earliest_msc: int, latest_msc: int) -> Mask:
+def implausible_day(ticks: Fields, *, earliest_msc: int, latest_msc: int) -> Mask:
     """Mark ticks outside ``[earliest_msc, latest_msc)``, which are no days of this instrument."""
     return (ticks["time_msc"] < earliest_msc) | (ticks["time_msc"] >= latest_msc)

@@ -3,6 +3,7 @@
 import pytest
 from django.contrib import admin
 from django.contrib.auth import get_user_model
+from django.db import transaction
 from django.test import Client
 
 from ingest import backfill
@@ -10,9 +11,9 @@ from ingest.bridge import tokens
 from ingest.connections import ConnectionLog
 from ingest.models import Batch
 from ingest.sources.terminal import Health
-from quality import certificates
+from quality import certificates, thresholds
 from quality.certificates import New
-from quality.models import Incident
+from quality.models import Incident, Threshold
 from tests import running
 from tests.builders import NOON_MSC, make_ticks
 from tests.capturing import make_rig
@@ -44,6 +45,9 @@ def capture_something() -> None:
     correction = ClockCorrection(source=Source.objects.get(), epochs_before=[], epochs_after=[], made=[], days=[])
     correction.save()
     backfill.request(feed_id=rig.feeds["EURUSD"].pk, from_msc=0, to_msc=1, reason="a test")
+    threshold = Threshold(name="STUCK_MS", value=0, reason="a test")
+    with transaction.atomic(durable=True):
+        thresholds.append(threshold=threshold, actor="hand")
     tokens.issue(source_id=rig.poller.target.source_id)
     running.drain()
     running.keep()

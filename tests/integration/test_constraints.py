@@ -8,7 +8,7 @@ from django.apps import apps
 from django.db import IntegrityError, transaction
 
 from ingest.models import AgentToken, Backfill, Batch, ConnectionMinute, Cursor, Lease, Reread
-from quality.models import Certificate, Incident, QuarantinedTick
+from quality.models import Certificate, Incident, QuarantinedTick, Threshold
 from storage.models import Partition
 from tests.builders import NOON_MSC
 from tests.capturing import Rig, make_rig
@@ -120,6 +120,12 @@ def reread(rig: Rig, kind: str, **other: None) -> None:
     Reread.objects.create(**({"source": known.source, "feed": known, "kind": kind} | other))
 
 
+def threshold(name: str = "STUCK_MS", *, effect: str = "SET", value: int | None = 1, **other: str) -> None:
+    Threshold.objects.create(
+        **{"name": name, "effect": effect, "value": value, "actor": "hand", "reason": "none"} | other
+    )
+
+
 # Each row breaks one constraint and no other.
 BREAKS: list[tuple[str, Callable[[Rig], object]]] = [
     ("instrument_digits_at_most_8", lambda _: Instrument.objects.create(code="X", digits=9)),
@@ -151,6 +157,12 @@ BREAKS: list[tuple[str, Callable[[Rig], object]]] = [
     ("incident_state_is_known", lambda rig: incident(rig, state="GONE")),
     ("quarantined_once_per_batch_position", lambda rig: twice(held, rig)),
     ("quarantine_state_is_known", lambda rig: held(rig, state="GONE")),
+    ("threshold_effect_is_known", lambda _: threshold(effect="MAYBE", value=None)),
+    ("threshold_has_a_value_where_it_is_set", lambda _: threshold(value=None)),
+    ("threshold_has_a_value_where_it_is_set", lambda _: threshold(effect="OFF")),
+    ("threshold_is_for_one_scope", lambda _: threshold("GROUP", value=None, group="majors")),
+    ("threshold_says_who_and_why", lambda _: threshold(reason="")),
+    ("threshold_says_who_and_why", lambda _: threshold(actor="")),
 ]
 
 

@@ -12,7 +12,7 @@ from ingest.sources.market import Market
 from tickhub.core.ticks import Ticks
 
 TICKS_LEAST = 5_000_000
-_RECORDINGS = Path(__file__).resolve().parents[3] / "shared" / "data"
+RECORDINGS = Path(__file__).resolve().parents[3] / "shared" / "data"
 
 
 @contextmanager
@@ -20,7 +20,7 @@ def folder(least: int = TICKS_LEAST) -> Iterator[tuple[Path, str]]:
     """Give a folder of recordings with at least so many ticks, and one word for what they are."""
     with tempfile.TemporaryDirectory(prefix="tickhub-backlog-") as made:
         path = Path(made)
-        if _RECORDINGS.is_dir():
+        if RECORDINGS.is_dir():
             _link_recordings(path, least)
             yield path, "recordings"
         else:
@@ -29,7 +29,7 @@ def folder(least: int = TICKS_LEAST) -> Iterator[tuple[Path, str]]:
 
 
 def _link_recordings(path: Path, least: int) -> None:
-    files = [file for file in sorted(_RECORDINGS.iterdir()) if file.suffix in {".npz", ".csv", ".tsv"}]
+    files = [file for file in sorted(RECORDINGS.iterdir()) if file.suffix in {".npz", ".csv", ".tsv"}]
     counts = {}
     for file in files:
         (path / file.name).symlink_to(file)

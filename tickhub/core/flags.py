@@ -26,12 +26,19 @@ class Flag(enum.IntFlag):
     COLLISION = 1 << 13
     AMBIGUOUS_TIME = 1 << 14
     NO_SUCH_TIME = 1 << 15
+    LOCKED = 1 << 16
+    REVERT = 1 << 17
+    STUCK = 1 << 18
+    OFF_GRID = 1 << 20
+    BAD_VOLUME = 1 << 21
+    FLAG_MISMATCH = 1 << 22
+    OUTSIDE_BAND = 1 << 24
 
 
 # What cannot be a tick of its instrument; it goes to quarantine with its bytes.
 HOLD = Flag.NOT_FINITE | Flag.NEGATIVE | Flag.IMPLAUSIBLE_DAY | Flag.UNSTORABLE | Flag.NO_SUCH_TIME
 # True facts that say nothing against a tick: they do not make it "flagged" in the totals.
-INFORMATIONAL = Flag.REPEAT
+INFORMATIONAL = Flag.REPEAT | Flag.LOCKED
 # Facts of the poll, not of the prices: they do not follow from the ticks alone.
 OF_THE_POLL = Flag.LATE | Flag.FUTURE | Flag.AMBIGUOUS_TIME | Flag.NO_SUCH_TIME
 

@@ -15,12 +15,13 @@ from tickhub.reference.models import ClockEpoch, Feed, FeedFact, Instrument, Sou
 
 @dataclass(frozen=True, slots=True)
 class FeedFacts:
-    """What judging needs to know of a feed's instrument."""
+    """What judging needs to know of a feed's instrument; ``instrument_id`` is None where it is in no database."""
 
     feed_id: int
     digits: int
     is_quoted: bool
     negative_prices: bool
+    instrument_id: int | None = None
 
 
 def feed_facts(feed_ids: Iterable[int]) -> dict[int, FeedFacts]:
@@ -32,6 +33,7 @@ def feed_facts(feed_ids: Iterable[int]) -> dict[int, FeedFacts]:
             digits=feed.instrument.digits,
             is_quoted=feed.instrument.price_basis == Instrument.PriceBasis.QUOTE,
             negative_prices=feed.instrument.negative_prices,
+            instrument_id=feed.instrument_id,
         )
         for feed in rows
     }
