@@ -6,6 +6,7 @@ from django.db import connection
 from quality.models import QuarantinedTick
 from tickhub.core import ticks as tick_arrays
 from tickhub.core.batch import Batch
+from tickhub.core.errors import TickhubError
 from tickhub.core.flags import FlagArray
 from tickhub.core.ticks import Int64s, Mask, Ticks
 
@@ -67,6 +68,35 @@ def hold_stored(
                 quality.tolist(),
             ],
         )
+
+
+class NotInState(TickhubError):
+    """A tick of the quarantine is not in the state that a decision starts from."""
+
+
+def lock(*, row_ids: list[int]) -> list[QuarantinedTick]:
+    """Lock rows in the caller's transaction and return them by key; those that do not exist are missing."""
+    rows = list(QuarantinedTick.objects.select_for_update().filter(pk__in=row_ids).order_by("pk"))
+    return sorted(rows, key=lambda row: (row.feed_id, row.time_msc, row.seq, row.pk))
+
+
+def decide(
+    *, row_ids: list[int], before: str, after: str, actor: str, reason: str, stored_seq: list[int] | None = None
+) -> None:
+    """Put rows from one state into another, in the caller's transaction; ``stored_seq`` is one for each row.
+
+    :raises NotInState: if one of them is not in the state ``before``
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE quality_quarantinedtick q SET state = %s, decided_at = clock_timestamp(), decided_by = %s,"
+            " decision = %s, stored_seq = n.stored_seq FROM unnest(%s::int8[], %s::int2[]) AS n (id, stored_seq)"
+            " WHERE q.id = n.id AND q.state = %s",
+            [after, actor, reason, row_ids, [None] * len(row_ids) if stored_seq is None else stored_seq, before],
+        )
+        if cursor.rowcount != len(row_ids):
+            msg = f"quarantine: {cursor.rowcount} of {len(row_ids)} ticks are {before}"
+            raise NotInState(msg)
 
 
 def recast(*, row_ids: Int64s, time_msc: Int64s, offset_ms: Int64s, quality: Int64s, is_released: Mask) -> None:

@@ -26,6 +26,41 @@ def held(*, feed_id: int, from_msc: int, to_msc: int, in_utc: bool = False) -> t
     return ticks, np.array([batch_id for _, batch_id, _ in rows], dtype=np.int64)
 
 
+def held_of_batch(*, batch_id: int, feed_id: int, from_msc: int, to_msc: int) -> Ticks:
+    """Return what the quarantine still holds of one batch and feed within ``[from_msc, to_msc)``, all in UTC."""
+    rows = list(
+        QuarantinedTick.objects.filter(batch_id=batch_id, feed_id=feed_id, time_msc__gte=from_msc, time_msc__lt=to_msc)
+        .exclude(state=QuarantinedTick.State.RELEASED)
+        .order_by("id")
+        .values_list("record", "offset_ms")
+    )
+    ticks = tick_arrays.from_bytes(b"".join(bytes(record) for record, _ in rows))
+    return tick_arrays.shift_each(ticks, -np.array([offset_ms for _, offset_ms in rows], dtype=np.int64))
+
+
+def batches_of(*, row_ids: list[int]) -> dict[int, list[int]]:
+    """Return rows of the quarantine by their batch, both ascending."""
+    found: dict[int, list[int]] = {}
+    rows = QuarantinedTick.objects.filter(pk__in=row_ids).order_by("batch_id", "pk")
+    for batch_id, row_id in rows.values_list("batch_id", "pk"):
+        found.setdefault(batch_id, []).append(row_id)
+    return found
+
+
+def feed_of(*, row_id: int) -> int:
+    """Return the feed of a row of the quarantine.
+
+    :raises QuarantinedTick.DoesNotExist: if there is none
+    """
+    return QuarantinedTick.objects.values_list("feed_id", flat=True).get(pk=row_id)
+
+
+def rows_between(*, feed_id: int, from_msc: int, to_msc: int, most: int) -> list[QuarantinedTick]:
+    """Return rows of the quarantine of a feed within ``[from_msc, to_msc)``, whatever their state, by key."""
+    rows = QuarantinedTick.objects.filter(feed_id=feed_id, time_msc__gte=from_msc, time_msc__lt=to_msc)
+    return list(rows.order_by("time_msc", "seq", "id")[:most])
+
+
 @dataclass(frozen=True, slots=True)
 class HeldRows:
     """Rows of the quarantine that were not released, in UTC, as columns; ``is_rejected``: somebody refused them."""

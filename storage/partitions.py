@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from django.db import connection, transaction
 
 from storage.models import Partition
-from tickhub.core.clock import DAY_MS
+from tickhub.core.clock import DAY_MS, EARLIEST_MSC, LATEST_MSC
 
 _LOCK = 0x7469636B03
 _EPOCH = dt.date(1970, 1, 1)
@@ -32,6 +32,11 @@ def ensure(days: Collection[int], *, earliest_day: int, latest_day: int, new_mos
 def missing(days: Iterable[int], *, earliest_day: int, latest_day: int) -> list[int]:
     """Return the days within the plausible window that this process does not know to have a partition."""
     return sorted(day for day in set(days) - _known if earliest_day <= day <= latest_day)
+
+
+def existing(days: Iterable[int]) -> set[int]:
+    """Return the days (since 1970) that have a partition; those that no calendar holds have none."""
+    return set(_registered(day for day in days if EARLIEST_MSC // DAY_MS <= day < LATEST_MSC // DAY_MS))
 
 
 def forget() -> None:

@@ -22,7 +22,7 @@ from quality import findings, inspection, quarantine
 from quality.findings import Observation
 from quality.inspection import Limits
 from storage import latest, partitions, tick_writer
-from storage.tick_writer import Written
+from storage.tick_writer import Collision, Written
 from tickhub import round_trips
 from tickhub.core import clock, digest, metrics
 from tickhub.core import flags as quality_flags
@@ -213,7 +213,7 @@ def _process_carefully(batch_id: int, left_out: list[int]) -> tuple[Batch, list[
             held |= written.is_refused
         with _stage("hold"):
             quarantine.hold(batch, flags=flags, held=held)
-            observations = findings.observe(batch, flags=flags) + _collisions(written)
+            observations = findings.observe(batch, flags=flags) + collisions(written.collisions)
             findings.append(observations, source_id=batch.source_id, batch_id=batch.batch_id)
         with _stage("mark"):
             inbox.mark_stored(batch_id=batch_id, outcome=_outcome(batch, written, held, flags))
@@ -257,7 +257,8 @@ def forget_facts() -> None:
     _facts.clear()
 
 
-def _collisions(written: Written) -> list[Observation]:
+def collisions(found: list[Collision]) -> list[Observation]:
+    """Return one observation for each key that was taken, with both rows."""
     return [
         Observation(
             "COLLISION",
@@ -270,7 +271,7 @@ def _collisions(written: Written) -> list[Observation]:
                 "new": collision.new,
             },
         )
-        for collision in written.collisions
+        for collision in found
     ]
 
 

@@ -53,6 +53,14 @@ def sources(*, name: str | None = None) -> QuerySet[Source]:
     return rows if name is None else rows.filter(name=name)
 
 
+def source_of_feed(*, feed_id: int) -> Source:
+    """Return the source of a feed.
+
+    :raises Feed.DoesNotExist: if there is none
+    """
+    return Feed.objects.select_related("source").get(pk=feed_id).source
+
+
 def one_feed(*, symbol: str, source: str | None) -> Feed:
     """Return the only feed of a symbol, or, where no source calls anything so, of an instrument of that code.
 
