@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from django.db.models import Q
 
 from quality.models import QuarantinedTick
 from tickhub.core import ticks as tick_arrays
@@ -55,10 +56,16 @@ def feed_of(*, row_id: int) -> int:
     return QuarantinedTick.objects.values_list("feed_id", flat=True).get(pk=row_id)
 
 
-def rows_between(*, feed_id: int, from_msc: int, to_msc: int, most: int) -> list[QuarantinedTick]:
-    """Return rows of the quarantine of a feed within ``[from_msc, to_msc)``, whatever their state, by key."""
-    rows = QuarantinedTick.objects.filter(feed_id=feed_id, time_msc__gte=from_msc, time_msc__lt=to_msc)
-    return list(rows.order_by("time_msc", "seq", "id")[:most])
+def rows_around(*, feed_id: int, time_msc: int, seq: int, period: tuple[int, int], count: int) -> list[QuarantinedTick]:
+    """Return up to ``count`` rows of a feed on each side of a key, those with the key itself among them.
+
+    Whatever their state; ``period`` is half-open, UTC.
+    """
+    rows = QuarantinedTick.objects.filter(feed_id=feed_id, time_msc__gte=period[0], time_msc__lt=period[1])
+    is_before = Q(time_msc__lt=time_msc) | Q(time_msc=time_msc, seq__lt=seq)
+    before = list(rows.filter(is_before).order_by("-time_msc", "-seq", "-id")[:count])
+    behind = list(rows.exclude(is_before).order_by("time_msc", "seq", "id")[:count])
+    return before[::-1] + behind
 
 
 @dataclass(frozen=True, slots=True)
