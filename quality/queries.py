@@ -56,6 +56,12 @@ def feed_of(*, row_id: int) -> int:
     return QuarantinedTick.objects.values_list("feed_id", flat=True).get(pk=row_id)
 
 
+def rows_of_key(*, feed_id: int, time_msc: int, seq: int) -> list[QuarantinedTick]:
+    """Return the rows of the quarantine of one key, of whatever state, oldest first."""
+    rows = QuarantinedTick.objects.filter(feed_id=feed_id, time_msc=time_msc).order_by("id")
+    return list(rows.filter(Q(seq=seq) | Q(stored_seq=seq)))
+
+
 def rows_around(*, feed_id: int, time_msc: int, seq: int, period: tuple[int, int], count: int) -> list[QuarantinedTick]:
     """Return up to ``count`` rows of a feed on each side of a key, those with the key itself among them.
 

@@ -1,11 +1,13 @@
-"""Health, and the newest tick of each instrument."""
+"""Health, the newest tick of each instrument, and where a tick is."""
 
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from tickhub.api import health, latest_ticks
+from tickhub.api import health, latest_ticks, locating
+from tickhub.api.keys import BadKey, TickKey
+from tickhub.api.locating import NotFound
 
 
 class HealthView(APIView):
@@ -32,3 +34,18 @@ class LatestTicksView(APIView):
         if unknown:
             return Response({"detail": f"instruments not known: {', '.join(unknown)}"}, status=404)
         return Response(found)
+
+
+class LocateTickView(APIView):
+    """Where one tick is: captured, stored, flagged, in quarantine; when, and by which batch. 404 with the reason."""
+
+    permission_classes = (AllowAny,)
+    authentication_classes = ()
+
+    def get(self, request: Request) -> Response:
+        try:
+            return Response(locating.locate(TickKey.read(request.query_params)))
+        except BadKey as error:
+            return Response({"detail": str(error)}, status=400)
+        except NotFound as error:
+            return Response({"detail": str(error)}, status=404)

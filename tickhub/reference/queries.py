@@ -53,6 +53,11 @@ def sources(*, name: str | None = None) -> QuerySet[Source]:
     return rows if name is None else rows.filter(name=name)
 
 
+def feed(*, feed_id: int) -> Feed | None:
+    """Return a feed with its source and instrument, None where there is none."""
+    return Feed.objects.select_related("source", "instrument").filter(pk=feed_id).first()
+
+
 def source_of_feed(*, feed_id: int) -> Source:
     """Return the source of a feed.
 
