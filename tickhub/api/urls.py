@@ -6,6 +6,7 @@ from tickhub.api import views
 
 urlpatterns = [
     path("health/", views.HealthView.as_view(), name="health"),
+    path("quality/validate/", views.ValidateView.as_view(), name="quality-validate"),
     path("ticks/locate/", views.LocateTickView.as_view(), name="ticks-locate"),
     path("ticks/latest/", views.LatestTicksView.as_view(), name="ticks-latest"),
 ]

@@ -1,11 +1,13 @@
-"""Health, the newest tick of each instrument, and where a tick is."""
+"""Health, the newest tick of each instrument, where a tick is, and what is wrong with given ticks."""
 
+from django.http import UnreadablePostError
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from tickhub.api import health, latest_ticks, locating
+from tickhub.api import given_ticks, health, latest_ticks, locating, validating
+from tickhub.api.given_ticks import BadInput
 from tickhub.api.keys import BadKey, TickKey
 from tickhub.api.locating import NotFound
 
@@ -49,3 +51,23 @@ class LocateTickView(APIView):
             return Response({"detail": str(error)}, status=400)
         except NotFound as error:
             return Response({"detail": str(error)}, status=404)
+
+
+class ValidateView(APIView):
+    """The flags of given ticks, as capture would have judged them; nothing is stored. Whoever may read may ask."""
+
+    permission_classes = (AllowAny,)
+    authentication_classes = ()
+
+    def post(self, request: Request) -> Response:
+        try:
+            # Read as bytes, and no more than is judged: none of DRF's parsers knows either.
+            body = request._request.read(given_ticks.BODY_MAX_BYTES + 1)
+            given = given_ticks.read(
+                content_type=request.META.get("CONTENT_TYPE", ""), body=body, query=request.query_params
+            )
+            return Response(validating.judge(given))
+        except BadInput as error:
+            return Response({"detail": str(error)}, status=error.status)
+        except UnreadablePostError as error:
+            return Response({"detail": f"the body was cut off: {error}"}, status=400)

@@ -37,6 +37,11 @@ def feed_facts(feed_ids: Iterable[int]) -> dict[int, FeedFacts]:
     }
 
 
+def instrument(*, code: str) -> Instrument | None:
+    """Return an instrument by its code, None where there is none."""
+    return Instrument.objects.filter(code=code).first()
+
+
 def feeds(*, source: str | None = None, symbol: str | None = None) -> QuerySet[Feed]:
     """Return feeds with their sources and instruments, by source and symbol."""
     rows = Feed.objects.select_related("source", "instrument").order_by("source_id", "symbol")

