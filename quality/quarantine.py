@@ -99,6 +99,33 @@ def decide(
             raise NotInState(msg)
 
 
+def follow(
+    *,
+    batch_id: Int64s,
+    feed_id: Int64s,
+    seq: Int64s,
+    before_msc: Int64s,
+    time_msc: Int64s,
+    offset_ms: Int64s,
+) -> None:
+    """Let the rows of released ticks follow these under a corrected clock, in the caller's transaction.
+
+    The ticks are given by the key under which they stand in the table before it; those that were never here are none.
+    """
+    if len(batch_id) == 0:
+        return
+    columns = (batch_id, feed_id, seq, before_msc, time_msc, offset_ms)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE quality_quarantinedtick q SET time_msc = n.time_msc, offset_ms = n.offset_ms"
+            " FROM unnest(%s::int8[], %s::int8[], %s::int8[], %s::int8[], %s::int8[], %s::int4[])"
+            " AS n (batch_id, feed_id, seq, before_msc, time_msc, offset_ms) WHERE q.state = 'RELEASED'"
+            " AND q.batch_id = n.batch_id AND q.feed_id = n.feed_id AND q.time_msc = n.before_msc"
+            " AND coalesce(q.stored_seq, q.seq) = n.seq",
+            [column.tolist() for column in columns],
+        )
+
+
 def recast(*, row_ids: Int64s, time_msc: Int64s, offset_ms: Int64s, quality: Int64s, is_released: Mask) -> None:
     """Put held ticks under a corrected clock, release those that have a time now; in the caller's transaction."""
     if len(row_ids) == 0:

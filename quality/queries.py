@@ -48,6 +48,17 @@ def batches_of(*, row_ids: list[int]) -> dict[int, list[int]]:
     return found
 
 
+def batches_with_released(*, feed_ids: list[int], from_msc: int, to_msc: int) -> list[int]:
+    """Return the batches with ticks of feeds within ``[from_msc, to_msc)`` (UTC) that were released."""
+    rows = QuarantinedTick.objects.filter(
+        state=QuarantinedTick.State.RELEASED,
+        feed_id__in=feed_ids,
+        time_msc__gte=from_msc,
+        time_msc__lt=to_msc,
+    )
+    return list(rows.order_by("batch_id").values_list("batch_id", flat=True).distinct())
+
+
 def feed_of(*, row_id: int) -> int:
     """Return the feed of a row of the quarantine.
 
