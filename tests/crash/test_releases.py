@@ -112,6 +112,31 @@ def test_of_two_releases_at_once_one_stores_the_ticks_and_the_other_says_so(held
     assert_counts(stored=4, quarantined=0)
 
 
+def test_a_key_taken_in_the_midst_of_a_release_refuses_it_and_the_next_one_gets_another_seq(held: list[int]) -> None:
+    row = QuarantinedTick.objects.get(pk=held[0])
+
+    def release() -> decisions.Decided:
+        try:
+            return decisions.release(row_ids=held[:1], reason="a test", actor="night shift")
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as threads, psycopg.connect(database_url()) as other:
+        other.execute(
+            "INSERT INTO tick (time_msc, batch_id, bid, flags, feed_id, seq) VALUES (%s, %s, 1.5, 6, %s, %s)",
+            [row.time_msc, row.batch_id + 1, row.feed_id, row.seq],
+        )
+        first = threads.submit(release)
+        # It has found the key free, and waits to know whether it is.
+        wait_for(lambda: waiting_for_a_lock() == 1)
+        other.commit()
+
+    (line,) = first.result().refused
+    assert line.startswith(f"batch {row.batch_id}, none of 1 ticks, try again: duplicate key value")
+    assert release().refused == []
+    assert QuarantinedTick.objects.get(pk=held[0]).stored_seq == row.seq + 1
+
+
 def test_a_correction_of_the_clock_waits_for_a_release_under_way(held: list[int]) -> None:
     source = Source.objects.get()
     correction = ClockCorrection(source=source, epochs_before=[], epochs_after=[], made=[], days=[])

@@ -165,6 +165,16 @@ def test_a_key_that_is_none_is_told_in_one_line(operator: Client) -> None:
     assert "time_msc=later: expected UTC milliseconds since 1970, or ISO 8601" in response.content.decode()
 
 
+def test_the_list_of_audit_entries_tells_the_reason_of_a_decision_on_many_ticks(operator: Client) -> None:
+    hold((0, 1.1, 1.2), *((n, -1.1, 1.2) for n in range(1, 20)))
+    decide(operator, "release", *QuarantinedTick.objects.values_list("pk", flat=True), reason="seen elsewhere")
+
+    page = operator.get("/admin/audit/entry/?action=TICKS_RELEASED").content.decode()
+
+    assert "seen elsewhere" in page
+    assert page.count("time_msc") < 5
+
+
 def test_the_ticks_page_is_for_those_who_may_see_the_quarantine() -> None:
     assert user_with("view_batch").get("/admin/ticks/?feed=1&time_msc=1").status_code == 403
     assert Client().get("/admin/ticks/?feed=1&time_msc=1").status_code == 302
