@@ -3,10 +3,11 @@
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.html import format_html_join
 
 from ingest import inbox
 from ingest.models import AgentToken, Backfill, Batch, ConnectionMinute, Cursor, Lease
-from tickhub.reference.facts_admin import FactsAdmin
+from tickhub.reference.facts_admin import FactsAdmin, link
 
 
 @admin.register(Batch)
@@ -15,7 +16,25 @@ class BatchAdmin(FactsAdmin):
     list_filter = ("status", "source")
     list_select_related = ("source",)
     search_fields = ("=id",)
+    readonly_fields = ("findings", "quarantined", "ticks")
     actions = ("release",)
+
+    @admin.display(description="findings")
+    def findings(self, batch: Batch) -> str:
+        return link("what it showed", "admin:quality_finding_changelist", batch_id=batch.pk)
+
+    @admin.display(description="quarantine")
+    def quarantined(self, batch: Batch) -> str:
+        return link("held ticks of this batch", "admin:quality_quarantinedtick_changelist", batch_id=batch.pk)
+
+    @admin.display(description="ticks")
+    def ticks(self, batch: Batch) -> str:
+        feed_ids = sorted({part["feed"] for part in batch.parts if part["count"]})
+        links = (
+            (link(f"feed {feed_id}", "ticks-around", feed=feed_id, time_msc=batch.first_msc, seq=0),)
+            for feed_id in feed_ids
+        )
+        return format_html_join(", ", "{}", links) or "-"
 
     @admin.action(description="Release failed batches: judge and store them again", permissions=["release"])
     def release(self, request: HttpRequest, queryset: QuerySet[Batch]) -> None:

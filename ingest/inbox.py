@@ -291,6 +291,22 @@ def restate(batches: Sequence[Restated]) -> None:
             raise BatchUnavailable(msg)
 
 
+def lock_stored(*, batch_id: int) -> None:
+    """Lock a stored batch in the caller's transaction: what becomes of its ticks is changed by one at a time.
+
+    :raises BatchUnavailable: if it is not stored
+    """
+    rows = BatchRow.objects.select_for_update().filter(pk=batch_id, status=BatchRow.Status.STORED)
+    if not rows.exists():
+        msg = f"batch {batch_id}: not stored"
+        raise BatchUnavailable(msg)
+
+
+def recount(*, batch_id: int, outcome: list[dict[str, Any]]) -> None:  # Any: JSON
+    """Let a batch locked by :func:`lock_stored` say anew what became of its ticks, in the caller's transaction."""
+    BatchRow.objects.filter(pk=batch_id, status=BatchRow.Status.STORED).update(outcome=outcome)
+
+
 def mark_failed(*, batch_id: int, failure: str) -> int | None:
     """Fail a batch that is still waiting, in the caller's transaction; its bytes stay.
 

@@ -1,4 +1,7 @@
-"""Incidents, findings, quarantine, certificates and thresholds in the admin."""
+"""Incidents, findings, certificates and thresholds in the admin, with what leads from an incident to ticks.
+
+The quarantine is shown by the wiring (`tickhub/admin.py`): its decisions write to the tick table too.
+"""
 
 from typing import TYPE_CHECKING, Any
 
@@ -8,10 +11,20 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from quality import incidents, thresholds
-from quality.models import Certificate, Finding, Incident, QuarantinedTick, Threshold
+from quality.models import Certificate, Finding, Incident, Threshold
 from quality.thresholds import ThresholdRefused
-from tickhub.core import clock, flags
-from tickhub.reference.facts_admin import FactsAdmin
+from tickhub.core import clock
+from tickhub.reference.facts_admin import FactsAdmin, link
+
+
+def _ticks(row: Incident | Finding) -> str:
+    """Link to the ticks around the first one concerned."""
+    first = row.evidence.get("first")
+    if row.feed_id is None or not first:
+        return "-"
+    key = {name: first[name] for name in ("time_msc", "seq")}
+    return link("the first one and its neighbours", "ticks-around", feed=row.feed_id, **key)
+
 
 if TYPE_CHECKING:
     _Form = forms.ModelForm[Threshold]
@@ -25,7 +38,18 @@ class IncidentAdmin(FactsAdmin):
     list_filter = ("state", "severity", "cause", "source")
     list_select_related = ("feed__source", "source")
     search_fields = ("cause", "feed__symbol")
+    readonly_fields = ("findings", "ticks")
     actions = ("acknowledge", "resolve")
+
+    @admin.display(description="findings")
+    def findings(self, incident: Incident) -> str:
+        return link(
+            f"all {incident.findings.count()}", "admin:quality_finding_changelist", incident__id__exact=incident.pk
+        )
+
+    @admin.display(description="ticks")
+    def ticks(self, incident: Incident) -> str:
+        return _ticks(incident)
 
     @admin.action(description="Acknowledge: somebody is looking at it", permissions=["decide"])
     def acknowledge(self, request: HttpRequest, queryset: QuerySet[Incident]) -> None:
@@ -47,18 +71,19 @@ class FindingAdmin(FactsAdmin):
     list_filter = ("cause", "source")
     list_select_related = ("feed__source", "incident")
     search_fields = ("=batch_id", "cause")
+    readonly_fields = ("batch", "ticks", "quarantined")
 
+    @admin.display(description="batch")
+    def batch(self, finding: Finding) -> str:
+        return link(f"batch {finding.batch_id}", "admin:ingest_batch_change", finding.batch_id)
 
-@admin.register(QuarantinedTick)
-class QuarantinedTickAdmin(FactsAdmin):
-    list_display = ("feed", "time_msc", "seq", "reasons", "state", "batch_id", "held_at")
-    list_filter = ("state", "feed")
-    list_select_related = ("feed__source",)
-    search_fields = ("=batch_id",)
+    @admin.display(description="ticks")
+    def ticks(self, finding: Finding) -> str:
+        return _ticks(finding)
 
-    @admin.display(description="reasons")
-    def reasons(self, tick: QuarantinedTick) -> str:
-        return ", ".join(flags.names(tick.quality))
+    @admin.display(description="quarantine")
+    def quarantined(self, finding: Finding) -> str:
+        return link("held ticks of this batch", "admin:quality_quarantinedtick_changelist", batch_id=finding.batch_id)
 
 
 @admin.register(Certificate)

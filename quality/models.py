@@ -89,10 +89,21 @@ class QuarantinedTick(models.Model):
     quality = models.IntegerField(help_text="Quality flags: the reasons.")
     state = models.CharField(max_length=8, choices=State.choices, default=State.HELD)
     held_at = models.DateTimeField(db_default=Now())
+    decided_at = models.DateTimeField(null=True, help_text="When somebody decided last; the audit ledger has them all.")
+    decided_by = models.CharField(max_length=200, blank=True, default="", db_default="")
+    decision = models.CharField(max_length=500, blank=True, default="", db_default="", help_text="The reason given.")
+    stored_seq = models.SmallIntegerField(
+        null=True, help_text="The seq under which a released tick stands in the table: another where its own was taken."
+    )
 
     class Meta:
         ordering = ["-id"]
+        permissions = [("release_quarantinedtick", "Can release, reject and reopen quarantined ticks")]
         constraints = [
+            models.CheckConstraint(
+                condition=models.Q(decided_at=None) | (~models.Q(decided_by="") & ~models.Q(decision="")),
+                name="quarantine_decision_says_who_and_why",
+            ),
             models.UniqueConstraint(fields=["batch_id", "position"], name="quarantined_once_per_batch_position"),
             models.CheckConstraint(
                 condition=models.Q(state__in=["HELD", "RELEASED", "REJECTED"]),

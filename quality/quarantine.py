@@ -6,6 +6,7 @@ from django.db import connection
 from quality.models import QuarantinedTick
 from tickhub.core import ticks as tick_arrays
 from tickhub.core.batch import Batch
+from tickhub.core.errors import TickhubError
 from tickhub.core.flags import FlagArray
 from tickhub.core.ticks import Int64s, Mask, Ticks
 
@@ -66,6 +67,62 @@ def hold_stored(
                 offset_ms.tolist(),
                 quality.tolist(),
             ],
+        )
+
+
+class NotInState(TickhubError):
+    """A tick of the quarantine is not in the state that a decision starts from."""
+
+
+def lock(*, row_ids: list[int]) -> list[QuarantinedTick]:
+    """Lock rows in the caller's transaction and return them by key; those that do not exist are missing."""
+    rows = list(QuarantinedTick.objects.select_for_update().filter(pk__in=row_ids).order_by("pk"))
+    return sorted(rows, key=lambda row: (row.feed_id, row.time_msc, row.seq, row.pk))
+
+
+def decide(
+    *, row_ids: list[int], before: str, after: str, actor: str, reason: str, stored_seq: list[int] | None = None
+) -> None:
+    """Put rows from one state into another, in the caller's transaction; ``stored_seq`` is one for each row.
+
+    :raises NotInState: if one of them is not in the state ``before``
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE quality_quarantinedtick q SET state = %s, decided_at = clock_timestamp(), decided_by = %s,"
+            " decision = %s, stored_seq = n.stored_seq FROM unnest(%s::int8[], %s::int2[]) AS n (id, stored_seq)"
+            " WHERE q.id = n.id AND q.state = %s",
+            [after, actor, reason, row_ids, [None] * len(row_ids) if stored_seq is None else stored_seq, before],
+        )
+        if cursor.rowcount != len(row_ids):
+            msg = f"quarantine: {cursor.rowcount} of {len(row_ids)} ticks are {before}"
+            raise NotInState(msg)
+
+
+def follow(
+    *,
+    batch_id: Int64s,
+    feed_id: Int64s,
+    seq: Int64s,
+    before_msc: Int64s,
+    time_msc: Int64s,
+    offset_ms: Int64s,
+) -> None:
+    """Let the rows of released ticks follow these under a corrected clock, in the caller's transaction.
+
+    The ticks are given by the key under which they stand in the table before it; those that were never here are none.
+    """
+    if len(batch_id) == 0:
+        return
+    columns = (batch_id, feed_id, seq, before_msc, time_msc, offset_ms)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE quality_quarantinedtick q SET time_msc = n.time_msc, offset_ms = n.offset_ms"
+            " FROM unnest(%s::int8[], %s::int8[], %s::int8[], %s::int8[], %s::int8[], %s::int4[])"
+            " AS n (batch_id, feed_id, seq, before_msc, time_msc, offset_ms) WHERE q.state = 'RELEASED'"
+            " AND q.batch_id = n.batch_id AND q.feed_id = n.feed_id AND q.time_msc = n.before_msc"
+            " AND coalesce(q.stored_seq, q.seq) = n.seq",
+            [column.tolist() for column in columns],
         )
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from django.db.models import Q
 
 from quality import rules
 from quality.models import QuarantinedTick, Threshold
@@ -26,6 +27,64 @@ def held(*, feed_id: int, from_msc: int, to_msc: int, in_utc: bool = False) -> t
     if in_utc:
         ticks = tick_arrays.shift_each(ticks, -np.array([offset_ms for *_, offset_ms in rows], dtype=np.int64))
     return ticks, np.array([batch_id for _, batch_id, _ in rows], dtype=np.int64)
+
+
+def held_of_batch(*, batch_id: int, feed_id: int, from_msc: int, to_msc: int) -> Ticks:
+    """Return what the quarantine still holds of one batch and feed within ``[from_msc, to_msc)``, all in UTC."""
+    rows = list(
+        QuarantinedTick.objects.filter(batch_id=batch_id, feed_id=feed_id, time_msc__gte=from_msc, time_msc__lt=to_msc)
+        .exclude(state=QuarantinedTick.State.RELEASED)
+        .order_by("id")
+        .values_list("record", "offset_ms")
+    )
+    ticks = tick_arrays.from_bytes(b"".join(bytes(record) for record, _ in rows))
+    return tick_arrays.shift_each(ticks, -np.array([offset_ms for _, offset_ms in rows], dtype=np.int64))
+
+
+def batches_of(*, row_ids: list[int]) -> dict[int, list[int]]:
+    """Return rows of the quarantine by their batch, both ascending."""
+    found: dict[int, list[int]] = {}
+    rows = QuarantinedTick.objects.filter(pk__in=row_ids).order_by("batch_id", "pk")
+    for batch_id, row_id in rows.values_list("batch_id", "pk"):
+        found.setdefault(batch_id, []).append(row_id)
+    return found
+
+
+def batches_with_released(*, feed_ids: list[int], from_msc: int, to_msc: int) -> list[int]:
+    """Return the batches with ticks of feeds within ``[from_msc, to_msc)`` (UTC) that were released."""
+    rows = QuarantinedTick.objects.filter(
+        state=QuarantinedTick.State.RELEASED,
+        feed_id__in=feed_ids,
+        time_msc__gte=from_msc,
+        time_msc__lt=to_msc,
+    )
+    return list(rows.order_by("batch_id").values_list("batch_id", flat=True).distinct())
+
+
+def feed_of(*, row_id: int) -> int:
+    """Return the feed of a row of the quarantine.
+
+    :raises QuarantinedTick.DoesNotExist: if there is none
+    """
+    return QuarantinedTick.objects.values_list("feed_id", flat=True).get(pk=row_id)
+
+
+def rows_of_key(*, feed_id: int, time_msc: int, seq: int) -> list[QuarantinedTick]:
+    """Return the rows of the quarantine of one key, of whatever state, oldest first."""
+    rows = QuarantinedTick.objects.filter(feed_id=feed_id, time_msc=time_msc).order_by("id")
+    return list(rows.filter(Q(seq=seq) | Q(stored_seq=seq)))
+
+
+def rows_around(*, feed_id: int, time_msc: int, seq: int, period: tuple[int, int], count: int) -> list[QuarantinedTick]:
+    """Return up to ``count`` rows of a feed on each side of a key, those with the key itself among them.
+
+    Whatever their state; ``period`` is half-open, UTC.
+    """
+    rows = QuarantinedTick.objects.filter(feed_id=feed_id, time_msc__gte=period[0], time_msc__lt=period[1])
+    is_before = Q(time_msc__lt=time_msc) | Q(time_msc=time_msc, seq__lt=seq)
+    before = list(rows.filter(is_before).order_by("-time_msc", "-seq", "-id")[:count])
+    behind = list(rows.exclude(is_before).order_by("time_msc", "seq", "id")[:count])
+    return before[::-1] + behind
 
 
 @dataclass(frozen=True, slots=True)

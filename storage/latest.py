@@ -7,6 +7,7 @@ import redis
 from django.conf import settings
 from django.db import connection
 
+from storage.packing import Rows
 from tickhub.core.batch import Batch
 from tickhub.core.ticks import Mask
 
@@ -69,18 +70,7 @@ def newest_of(batch: Batch, *, is_stored: Mask, quality: np.typing.NDArray[np.in
         if best < place.start:
             continue
         tick = batch.ticks[best]
-        found.append(
-            LatestTick(
-                feed_id=part.feed_id,
-                time_msc=int(tick["time_msc"]),
-                seq=int(batch.seq[best]),
-                bid=float(tick["bid"]),
-                ask=float(tick["ask"]),
-                last=float(tick["last"]),
-                volume=float(tick["volume_real"]),
-                quality=int(quality[best]),
-            )
-        )
+        found.append(_latest(tick, feed_id=part.feed_id, seq=int(batch.seq[best]), quality=int(quality[best])))
     return found
 
 
@@ -92,6 +82,32 @@ def _newest(batch: Batch, place: slice, is_stored: Mask) -> int:
     times = batch.ticks["time_msc"][stored]
     newest = stored[times == times.max()]
     return int(newest[batch.seq[newest].argmax()])
+
+
+def newest_rows(rows: Rows) -> list[LatestTick]:
+    """Return the newest of some stored rows of each feed."""
+    newest: dict[int, LatestTick] = {}
+    for place, (feed_id, seq, quality) in enumerate(
+        zip(rows.feed_id.tolist(), rows.seq.tolist(), rows.quality.tolist(), strict=True)
+    ):
+        found = _latest(rows.ticks[place], feed_id=feed_id, seq=seq, quality=quality)
+        known = newest.get(feed_id)
+        if known is None or (known.time_msc, known.seq) < (found.time_msc, found.seq):
+            newest[feed_id] = found
+    return list(newest.values())
+
+
+def _latest(tick: np.void, *, feed_id: int, seq: int, quality: int) -> LatestTick:
+    return LatestTick(
+        feed_id=feed_id,
+        time_msc=int(tick["time_msc"]),
+        seq=seq,
+        bid=float(tick["bid"]),
+        ask=float(tick["ask"]),
+        last=float(tick["last"]),
+        volume=float(tick["volume_real"]),
+        quality=quality,
+    )
 
 
 def publish(ticks: list[LatestTick]) -> None:

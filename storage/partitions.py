@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from django.db import connection, transaction
 
 from storage.models import Partition
-from tickhub.core.clock import DAY_MS
+from tickhub.core.clock import DAY_MS, EARLIEST_MSC, LATEST_MSC
 
 _LOCK = 0x7469636B03
 _EPOCH = dt.date(1970, 1, 1)
@@ -37,6 +37,11 @@ def missing(days: Iterable[int], *, earliest_day: int, latest_day: int) -> list[
 def days() -> list[int]:
     """Return the UTC days (since 1970) that have a partition, ascending."""
     return sorted((day - _EPOCH).days for day in Partition.objects.values_list("day", flat=True))
+
+
+def existing(days: Iterable[int]) -> set[int]:
+    """Return the days (since 1970) that have a partition; those that no calendar holds have none."""
+    return set(_registered(day for day in days if EARLIEST_MSC // DAY_MS <= day < LATEST_MSC // DAY_MS))
 
 
 def forget() -> None:

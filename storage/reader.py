@@ -46,6 +46,14 @@ _OF_BATCH = (
     f"{_PACK} FROM (SELECT * FROM tick WHERE batch_id = %s AND time_msc >= %s AND time_msc <= %s"
     " ORDER BY feed_id, time_msc, seq) AS piece"
 )
+_BEFORE = (
+    f"{_PACK} FROM (SELECT * FROM tick WHERE feed_id = %s AND time_msc <= %s AND (time_msc, seq) < (%s, %s)"
+    " ORDER BY time_msc DESC, seq DESC LIMIT %s) AS piece"
+)
+_FROM = (
+    f"{_PACK} FROM (SELECT * FROM tick WHERE feed_id = %s AND time_msc >= %s AND (time_msc, seq) >= (%s, %s)"
+    " ORDER BY time_msc, seq LIMIT %s) AS piece"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +65,12 @@ class Stored:
     quality: npt.NDArray[np.int32]
     batch_id: Int64s
     feed_id: npt.NDArray[np.int16]
+
+    def take(self, which: slice) -> "Stored":
+        """Return some of the ticks."""
+        return Stored(
+            self.ticks[which], self.seq[which], self.quality[which], self.batch_id[which], self.feed_id[which]
+        )
 
 
 def read(*, feed_id: int, from_msc: int, to_msc: int) -> Stored:
@@ -85,6 +99,13 @@ def read_pieces(*, feed_id: int, from_msc: int, to_msc: int) -> Iterator[Stored]
         if len(piece.ticks) < PIECE_TICKS:
             return
         last_msc, last_seq = int(piece.ticks["time_msc"][-1]), int(piece.seq[-1])
+
+
+def around(*, feed_id: int, time_msc: int, seq: int, count: int) -> tuple[Stored, Stored]:
+    """Return up to ``count`` stored ticks of a feed before a key, and ``count`` from it on, each in key order."""
+    key = [feed_id, time_msc, time_msc, seq, count]
+    before = _decode(_fetch(_BEFORE, key))
+    return before.take(slice(None, None, -1)), _decode(_fetch(_FROM, key))
 
 
 def read_batch(*, batch_id: int, first_msc: int, last_msc: int) -> Stored:

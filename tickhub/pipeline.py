@@ -22,7 +22,7 @@ from quality import findings, inspection, quarantine
 from quality.findings import Observation
 from quality.inspection import Judgement, Limits
 from storage import latest, partitions, tick_writer
-from storage.tick_writer import Written
+from storage.tick_writer import Collision, Written
 from tickhub import judging, round_trips
 from tickhub.core import clock, digest, metrics
 from tickhub.core import flags as quality_flags
@@ -212,7 +212,7 @@ def _process_carefully(batch_id: int, left_out: list[int]) -> tuple[Batch, list[
             held |= written.is_refused
         with _stage("hold"):
             quarantine.hold(batch, flags=flags, held=held)
-            observations = findings.observe(batch, flags=flags, spikes=judged.spikes) + _collisions(written)
+            observations = findings.observe(batch, flags=flags, spikes=judged.spikes) + collisions(written.collisions)
             findings.append(observations, source_id=batch.source_id, batch_id=batch.batch_id)
         with _stage("mark"):
             inbox.mark_stored(batch_id=batch_id, outcome=_outcome(batch, written, held, flags, basis))
@@ -241,7 +241,8 @@ def _stage(name: str) -> Iterator[None]:
     metrics.BATCH_SECONDS.labels(name).observe(clock.monotonic_s() - started_s)
 
 
-def _collisions(written: Written) -> list[Observation]:
+def collisions(found: list[Collision]) -> list[Observation]:
+    """Return one observation for each key that was taken, with both rows."""
     return [
         Observation(
             "COLLISION",
@@ -254,7 +255,7 @@ def _collisions(written: Written) -> list[Observation]:
                 "new": collision.new,
             },
         )
-        for collision in written.collisions
+        for collision in found
     ]
 
 

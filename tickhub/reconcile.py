@@ -5,14 +5,15 @@ bytes of failed batches are read again. Where an hour differs from the source, i
 multiset, so that ``lost`` and ``stored_twice`` are exact.
 """
 
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from django.db import connection, transaction
+from django.db.backends.utils import CursorWrapper
 
 from ingest import comparing, cursors, epochview, inbox, queries, reading, rereads
 from ingest.rereads import AgentHistory, NoAgent
@@ -112,9 +113,16 @@ class _Snapshot:
         return (batch_ids <= self.newest_batch) & ~np.isin(batch_ids, waiting)
 
 
-def _snapshot(source: Source, feeds: list[Feed]) -> _Snapshot:
+@contextmanager
+def _one_moment() -> Iterator[CursorWrapper]:
+    """Let all reads of the block see the database as of one moment."""
     with transaction.atomic(durable=True), connection.cursor() as cursor:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        yield cursor
+
+
+def _snapshot(source: Source, feeds: list[Feed]) -> _Snapshot:
+    with _one_moment() as cursor:
         # Adding up a long history is no runaway statement.
         cursor.execute("SET LOCAL statement_timeout = 0")
         positions = cursors.load(source_id=source.pk)
@@ -253,10 +261,13 @@ class _Check:
     def _read_kept(self) -> Hours:
         """Read again what the tick table, the quarantine and the failed batches hold."""
         kept: Hours = {}
-        for piece in reader.read_pieces(feed_id=self.feed.pk, from_msc=_EVER[0], to_msc=_EVER[1]):
-            ticks = piece.ticks[self.snapshot.holds(piece.batch_id)]
-            kept = ledger.add(kept, digest.by_key(ticks, ticks["time_msc"] // HOUR_MS))
-        others = np.concatenate([self._held(*_EVER), self._failed(*_EVER)])
+        # A tick that is released in between would otherwise be met in neither place.
+        with _one_moment():
+            for piece in reader.read_pieces(feed_id=self.feed.pk, from_msc=_EVER[0], to_msc=_EVER[1]):
+                ticks = piece.ticks[self.snapshot.holds(piece.batch_id)]
+                kept = ledger.add(kept, digest.by_key(ticks, ticks["time_msc"] // HOUR_MS))
+            held = self._held(*_EVER)
+        others = np.concatenate([held, self._failed(*_EVER)])
         return ledger.add(kept, digest.by_key(others, others["time_msc"] // HOUR_MS))
 
     def _stored(self, from_msc: int, to_msc: int) -> Ticks:
@@ -292,13 +303,9 @@ class _Check:
             self._compare_ticks(ticks, start, end, is_exact=left == right or not is_whole)
 
     def _compare_ticks(self, shown: Ticks, start: int, end: int, *, is_exact: bool) -> None:
-        kept = np.concatenate(
-            [
-                self._stored(start, end),
-                self._held(start, end),
-                self._failed(start, end),
-            ]
-        )
+        with _one_moment():
+            stored, held = self._stored(start, end), self._held(start, end)
+        kept = np.concatenate([stored, held, self._failed(start, end)])
         is_twice, is_lost = comparing.multiset_difference(shown, kept)
         lost, twice = int(np.count_nonzero(is_lost)), int(np.count_nonzero(is_twice))
         if self.report.lost is not None and self.report.stored_twice is not None:

@@ -39,6 +39,7 @@ from tickhub.core.errors import UsageError
 from tickhub.core.flags import Flag, names
 from tickhub.core.ticks import TICK_DTYPE, Int64s, Ticks
 from tickhub.management.periods import EVER
+from tickhub.quarantine import decisions
 from tickhub.reconcile import Scope
 from tickhub.reference import queries as reference
 from tickhub.reference.models import ClockCorrection, ClockEpoch, Feed, Source
@@ -153,6 +154,22 @@ def test_first_pass_that_was_seen_before_its_end_is_told_from_the_second(tmp_pat
     # The last poll before the end of the first pass came less than ten minutes before it.
     first = utc[(utc >= AUTUMN_MSC - HOUR_MS) & (utc < AUTUMN_MSC - 10 * MINUTE_MS)]
     assert set(first.tolist()) <= set(stored()["time_msc"].tolist()) - set(flagged(Flag.AMBIGUOUS_TIME))
+
+
+def test_the_quarantine_of_a_released_tick_follows_it(tmp_path: Path) -> None:
+    utc = around(AUTUMN_MSC, 3)
+    ticks = ticks_at(utc, AUTUMN_MSC, 3, 2)
+    ticks["ask"][5] = -1
+    capture(tmp_path, "+02:00", ticks)
+    (row_id,) = QuarantinedTick.objects.values_list("pk", flat=True)
+    assert decisions.release(row_ids=[row_id], reason="a test", actor="night shift").refused == []
+
+    correct("NY+7")
+
+    row = QuarantinedTick.objects.get()
+    assert (row.state, row.time_msc, row.offset_ms) == ("RELEASED", utc[5], 3 * HOUR_MS)
+    assert flagged(Flag.RELEASED) == [utc[5]]
+    assert is_clean()
 
 
 def test_correction_back_again_restores_every_row(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Puts the newest ticks together: the feed of highest priority of each instrument, from the cache or the table."""
 
+import math
 from typing import Any
 
 import redis
@@ -34,15 +35,20 @@ def newest(codes: list[str] | None) -> tuple[dict[str, Any], list[str]]:  # Any:
     return {code: _describe(feed, found[feed.pk], now_msc) for code, feed in feeds.items() if feed.pk in found}, []
 
 
+def _number(value: float) -> float | None:
+    """Return what JSON can carry: a tick that was released may hold NaN or an infinity."""
+    return value if math.isfinite(value) else None
+
+
 def _describe(feed: Feed, tick: latest.LatestTick, now_msc: int) -> dict[str, Any]:  # Any: JSON
     return {
         "time_msc": tick.time_msc,
         "time": clock.iso(tick.time_msc),
         "seq": tick.seq,
-        "bid": tick.bid or None,
-        "ask": tick.ask or None,
-        "last": tick.last or None,
-        "volume": tick.volume,
+        "bid": _number(tick.bid) or None,
+        "ask": _number(tick.ask) or None,
+        "last": _number(tick.last) or None,
+        "volume": _number(tick.volume),
         "flags": flags.names(tick.quality),
         "feed": feed.pk,
         "symbol": feed.symbol,

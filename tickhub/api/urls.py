@@ -8,5 +8,7 @@ urlpatterns = [
     path("health/", views.HealthView.as_view(), name="health"),
     path("quality/certificates/", certificates.CertificatesView.as_view(), name="certificates"),
     path("quality/certificates/<int:certificate_id>/", certificates.CertificateView.as_view(), name="certificate"),
+    path("quality/validate/", views.ValidateView.as_view(), name="quality-validate"),
+    path("ticks/locate/", views.LocateTickView.as_view(), name="ticks-locate"),
     path("ticks/latest/", views.LatestTicksView.as_view(), name="ticks-latest"),
 ]

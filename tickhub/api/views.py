@@ -1,11 +1,15 @@
-"""Health, and the newest tick of each instrument."""
+"""Health, the newest tick of each instrument, where a tick is, and what is wrong with given ticks."""
 
+from django.http import UnreadablePostError
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from tickhub.api import health, latest_ticks
+from tickhub.api import given_ticks, health, latest_ticks, locating, validating
+from tickhub.api.given_ticks import BadInput
+from tickhub.api.keys import BadKey, TickKey
+from tickhub.api.locating import NotFound
 
 
 class HealthView(APIView):
@@ -32,3 +36,38 @@ class LatestTicksView(APIView):
         if unknown:
             return Response({"detail": f"instruments not known: {', '.join(unknown)}"}, status=404)
         return Response(found)
+
+
+class LocateTickView(APIView):
+    """Where one tick is: captured, stored, flagged, in quarantine; when, and by which batch. 404 with the reason."""
+
+    permission_classes = (AllowAny,)
+    authentication_classes = ()
+
+    def get(self, request: Request) -> Response:
+        try:
+            return Response(locating.locate(TickKey.read(request.query_params)))
+        except BadKey as error:
+            return Response({"detail": str(error)}, status=400)
+        except NotFound as error:
+            return Response({"detail": str(error)}, status=404)
+
+
+class ValidateView(APIView):
+    """The flags of given ticks, as capture would have judged them; nothing is stored. Whoever may read may ask."""
+
+    permission_classes = (AllowAny,)
+    authentication_classes = ()
+
+    def post(self, request: Request) -> Response:
+        try:
+            # Read as bytes, and no more than is judged: none of DRF's parsers knows either.
+            body = request._request.read(given_ticks.BODY_MAX_BYTES + 1)
+            given = given_ticks.read(
+                content_type=request.META.get("CONTENT_TYPE", ""), body=body, query=request.query_params
+            )
+            return Response(validating.judge(given))
+        except BadInput as error:
+            return Response({"detail": str(error)}, status=error.status)
+        except UnreadablePostError as error:
+            return Response({"detail": f"the body was cut off: {error}"}, status=400)

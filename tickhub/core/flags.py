@@ -33,6 +33,7 @@ class Flag(enum.IntFlag):
     BAD_VOLUME = 1 << 21
     FLAG_MISMATCH = 1 << 22
     OUTSIDE_BAND = 1 << 24
+    RELEASED = 1 << 27
 
 
 # What cannot be a tick of its instrument; it goes to quarantine with its bytes.

@@ -35,6 +35,7 @@ PUBLISH_SKIPPED = Counter("tickhub_publish_skipped_total", "Batch ids left to th
 SWEPT_BATCHES = Counter("tickhub_swept_batches_total", "Waiting batches published again by the sweeper.")
 STORED_TICKS = Counter("tickhub_stored_ticks_total", "Ticks committed to the tick table.")
 HELD_TICKS = Counter("tickhub_held_ticks_total", "Ticks put into quarantine.")
+RELEASED_TICKS = Counter("tickhub_released_ticks_total", "Ticks released from quarantine by hand.")
 DUPLICATE_TICKS = Counter("tickhub_duplicate_ticks_total", "Ticks whose equal row was stored already.")
 COLLISIONS = Counter("tickhub_collisions_total", "Ticks whose key was stored already with other values.")
 FAILED_BATCHES = Counter("tickhub_failed_batches_total", "Batches that an error of our own stopped.", ["error"])

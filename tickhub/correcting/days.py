@@ -9,6 +9,7 @@ from django.db import transaction
 from ingest import inbox, queries
 from ingest.inbox import Restated
 from quality import findings, quarantine
+from quality import queries as quality_queries
 from quality.findings import Observation
 from storage import partitions, rekeying
 from storage.packing import Rows
@@ -160,6 +161,8 @@ def write(correction: ClockCorrection, day: Day, *, total: Figures, still_ours: 
             expected=int(np.count_nonzero(~rows.is_held)),
             rows=keyed,
         )
+        # First, as rows released by this correction stand under the new clock already.
+        _follow_released(day)
         held = rows.is_held
         quarantine.recast(
             row_ids=rows.held_id[held],
@@ -185,6 +188,21 @@ def write(correction: ClockCorrection, day: Day, *, total: Figures, still_ours: 
         still_ours()
     correction.days_done += 1
     return total
+
+
+def _follow_released(day: Day) -> None:
+    """Let the quarantine's rows of ticks that were released before say the ticks' new times."""
+    rows = day.rows
+    batch_ids = quality_queries.batches_with_released(feed_ids=day.feed_ids, from_msc=day.from_msc, to_msc=day.to_msc)
+    which = np.isin(rows.batch_id, batch_ids) & ~rows.is_held
+    quarantine.follow(
+        batch_id=rows.batch_id[which],
+        feed_id=rows.feed_id[which],
+        seq=rows.seq[which],
+        before_msc=rows.ticks["time_msc"][which],
+        time_msc=day.recast.ticks["time_msc"][which],
+        offset_ms=day.recast.offset_ms[which],
+    )
 
 
 def _hold_timeless(rows: CapturedRows, recast: Recast) -> None:

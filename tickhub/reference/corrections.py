@@ -51,6 +51,17 @@ def refuse_unfinished(*, source_name: str) -> None:
         raise UsageError(msg)
 
 
+def hold_off(*, source: Source) -> None:
+    """Keep a correction of a source's clock from beginning before the caller's transaction ends.
+
+    :raises UsageError: if one is under way
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT FROM reference_source WHERE id = %s FOR SHARE", [source.pk])
+    # Looked for behind the lock: a correction that began while it was waited for is seen.
+    refuse_unfinished(source_name=source.name)
+
+
 def outline(*, source: Source, rule: ClockRule, from_msc: int | None, to_msc: int | None, until_msc: int) -> Outline:
     """Lay out a source's epochs with those of a rule in the period, the rule's up to ``until_msc`` if it has no end.
 
@@ -96,7 +107,9 @@ def epochs_made(correction: ClockCorrection) -> Epochs:
 
 
 def begin(*, correction: ClockCorrection) -> None:
-    """Record the intent, in the caller's transaction."""
+    """Record the intent, in the caller's transaction; whoever holds it off is waited for."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT FROM reference_source WHERE id = %s FOR NO KEY UPDATE", [correction.source_id])
     correction.save(force_insert=True)
     _audit(correction, "CLOCK_CORRECTION_BEGUN", {"epochs": correction.epochs_before, "days": len(correction.days)})
 

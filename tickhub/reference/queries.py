@@ -39,6 +39,11 @@ def feed_facts(feed_ids: Iterable[int]) -> dict[int, FeedFacts]:
     }
 
 
+def instrument(*, code: str) -> Instrument | None:
+    """Return an instrument by its code, None where there is none."""
+    return Instrument.objects.filter(code=code).first()
+
+
 def feeds(*, source: str | None = None, symbol: str | None = None) -> QuerySet[Feed]:
     """Return feeds with their sources and instruments, by source and symbol."""
     rows = Feed.objects.select_related("source", "instrument").order_by("source_id", "symbol")
@@ -53,6 +58,19 @@ def sources(*, name: str | None = None) -> QuerySet[Source]:
     """Return sources by priority and name."""
     rows = Source.objects.order_by("priority", "name")
     return rows if name is None else rows.filter(name=name)
+
+
+def feed(*, feed_id: int) -> Feed | None:
+    """Return a feed with its source and instrument, None where there is none."""
+    return Feed.objects.select_related("source", "instrument").filter(pk=feed_id).first()
+
+
+def source_of_feed(*, feed_id: int) -> Source:
+    """Return the source of a feed.
+
+    :raises Feed.DoesNotExist: if there is none
+    """
+    return Feed.objects.select_related("source").get(pk=feed_id).source
 
 
 def one_feed(*, symbol: str, source: str | None) -> Feed:
