@@ -32,7 +32,7 @@ def batch(rig: Rig, status: str = "WAITING", tick_count: int = 0) -> None:
     )
 
 
-def held(rig: Rig, state: str = "HELD", position: int = 0) -> None:
+def held(rig: Rig, state: str = "HELD", position: int = 0, **decided: object) -> None:
     QuarantinedTick.objects.create(
         feed=rig.feeds["EURUSD"],
         batch_id=1,
@@ -43,6 +43,7 @@ def held(rig: Rig, state: str = "HELD", position: int = 0) -> None:
         offset_ms=0,
         quality=1,
         state=state,
+        **decided,
     )
 
 
@@ -156,6 +157,8 @@ BREAKS: list[tuple[str, Callable[[Rig], object]]] = [
     ("incident_open_once_per_cause", lambda rig: twice(incident, rig)),
     ("incident_state_is_known", lambda rig: incident(rig, state="GONE")),
     ("quarantined_once_per_batch_position", lambda rig: twice(held, rig)),
+    ("quarantine_decision_says_who_and_why", lambda rig: held(rig, decided_at=_NOW, decided_by="somebody")),
+    ("quarantine_decision_says_who_and_why", lambda rig: held(rig, decided_at=_NOW, decision="because")),
     ("quarantine_state_is_known", lambda rig: held(rig, state="GONE")),
     ("threshold_effect_is_known", lambda _: threshold(effect="MAYBE", value=None)),
     ("threshold_has_a_value_where_it_is_set", lambda _: threshold(value=None)),
