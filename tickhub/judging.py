@@ -52,11 +52,21 @@ def basis_of(batch: Batch) -> Basis:
     """
     now_s = clock.monotonic_s()
     facts = _facts({part.feed_id for part in batch.parts}, now_s)
+    _refresh(now_s)
+    thresholds = {feed_id: _thresholds(known.instrument_id) for feed_id, known in facts.items()}
+    return Basis(facts, thresholds, _kept.version.number)
+
+
+def thresholds_of(*, instrument_id: int) -> Thresholds:
+    """Return the thresholds that an instrument's ticks are judged by now."""
+    _refresh(clock.monotonic_s())
+    return _thresholds(instrument_id)
+
+
+def _refresh(now_s: float) -> None:
     if _kept.read_s is None or now_s - _kept.read_s > _KEPT_S:
         _kept.version, _kept.read_s = quality.thresholds(), now_s
         _kept.of_instrument.clear()
-    thresholds = {feed_id: _thresholds(known.instrument_id) for feed_id, known in facts.items()}
-    return Basis(facts, thresholds, _kept.version.number)
 
 
 def _facts(wanted: Iterable[int], now_s: float) -> dict[int, FeedFacts]:

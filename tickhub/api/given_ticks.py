@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from ingest.sources.constants import Constants
 from tickhub.core import ticks as tick_arrays
 from tickhub.core.clock import EARLIEST_MSC, LATEST_MSC
 from tickhub.core.errors import TickhubError
@@ -21,6 +23,7 @@ _PRICES = ("bid", "ask", "last")
 _BODY = ("instrument", "symbol", "poll_msc", "ticks")
 _FIELDS = frozenset(TICK_DTYPE.names or ())
 _TOLD = 40
+_TRADE = Constants.TICK_FLAG_LAST | Constants.TICK_FLAG_VOLUME
 
 _Json = dict[str, Any]  # Any: JSON
 
@@ -134,11 +137,18 @@ def _ticks(rows: list[Any]) -> Ticks:  # Any: JSON
         filled = [{"time": second} | row for second, row in zip(follows, rows, strict=True)]
         ticks["time"] = _whole(filled, "time", None, least=-_INT8_MAX - 1, most=_INT8_MAX)
     ticks["volume"] = _whole(rows, "volume", 0, least=0, most=_UINT8_MAX)
-    ticks["flags"] = _whole(rows, "flags", 0, least=0, most=_UINT4_MAX)
     for name in _PRICES:
         ticks[name] = _numbers([0 if row.get(name) is None else row[name] for row in rows], name)
     ticks["volume_real"] = _numbers([row.get("volume_real", row.get("volume", 0)) for row in rows], "volume_real")
+    given = [row if "flags" in row else {"flags": own} for row, own in zip(rows, _derived(ticks).tolist(), strict=True)]
+    ticks["flags"] = _whole(given, "flags", None, least=0, most=_UINT4_MAX)
     return tick_arrays.freeze(ticks)
+
+
+def _derived(ticks: Ticks) -> npt.NDArray[np.int64]:
+    """Return flags that say which prices are given, as those of an export without a column of flags: shape (n,)."""
+    sides = (("bid", Constants.TICK_FLAG_BID), ("ask", Constants.TICK_FLAG_ASK), ("last", _TRADE))
+    return np.bitwise_or.reduce([np.where(ticks[name] != 0, bits, 0) for name, bits in sides])
 
 
 def _whole(rows: list[_Json], name: str, default: int | None, *, least: int, most: int) -> list[int]:

@@ -7,6 +7,7 @@ from django.conf import settings
 
 from quality import inspection, reasons
 from quality.inspection import Limits
+from tickhub import judging
 from tickhub.api.given_ticks import BadInput, Given
 from tickhub.core import clock, flags
 from tickhub.core import ticks as tick_arrays
@@ -33,7 +34,11 @@ def judge(given: Given) -> dict[str, Any]:  # Any: JSON
         is_quoted=instrument.price_basis == Instrument.PriceBasis.QUOTE,
         negative_prices=instrument.negative_prices,
     )
-    limits = Limits(earliest_msc=settings.EARLIEST_MSC, future_tolerance_ms=settings.FUTURE_TOLERANCE_MS)
+    limits = Limits(
+        earliest_msc=settings.EARLIEST_MSC,
+        future_tolerance_ms=settings.FUTURE_TOLERANCE_MS,
+        thresholds={_FEED_ID: judging.thresholds_of(instrument_id=instrument.pk)},
+    )
     found = inspection.inspect(_batch(given, poll_msc), facts={_FEED_ID: facts}, limits=limits)
     held = inspection.held(found)
     return {
