@@ -12,7 +12,7 @@ from quality.models import Incident, QuarantinedTick
 from storage.models import Partition
 from tests.builders import NOON_MSC
 from tests.capturing import Rig, make_rig
-from tickhub.reference.models import ClockCorrection, ClockEpoch, Feed, Instrument, Source
+from tickhub.reference.models import ClockCorrection, ClockEpoch, Feed, Instrument, SessionCalendar, Source
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -105,6 +105,8 @@ def reread(rig: Rig, kind: str, **other: None) -> None:
 BREAKS: list[tuple[str, Callable[[Rig], object]]] = [
     ("instrument_digits_at_most_8", lambda _: Instrument.objects.create(code="X", digits=9)),
     ("instrument_code_not_empty", lambda _: Instrument.objects.create(code="", digits=5)),
+    ("calendar_name_is_lower_case", lambda _: SessionCalendar.objects.create(name="FX", zone="UTC")),
+    ("calendar_version_counts_from_1", lambda _: SessionCalendar.objects.create(name="x", zone="UTC", version=0)),
     ("source_name_not_empty", lambda _: Source.objects.create(name="", spec="", scheme="sim")),
     ("feed_once_per_source", feed),
     ("epoch_once_per_start", lambda rig: twice(epoch, rig)),

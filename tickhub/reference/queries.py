@@ -7,34 +7,54 @@ from itertools import pairwise
 from django.db.models import QuerySet
 
 from tickhub.core import zones
+from tickhub.core.calendars import Calendar
 from tickhub.core.errors import UsageError
-from tickhub.core.symbols import SymbolFacts
+from tickhub.core.symbols import SIM_SERVER, SymbolFacts
 from tickhub.core.zones import Epochs
+from tickhub.reference import calendars
 from tickhub.reference.models import ClockEpoch, Feed, FeedFact, Instrument, Source
 
 
 @dataclass(frozen=True, slots=True)
 class FeedFacts:
-    """What judging needs to know of a feed's instrument."""
+    """What judging needs to know of a feed's instrument; a calendar of None is an unknown session."""
 
     feed_id: int
     digits: int
     is_quoted: bool
     negative_prices: bool
+    calendar: Calendar | None = None
 
 
 def feed_facts(feed_ids: Iterable[int]) -> dict[int, FeedFacts]:
-    """Return the facts of the feeds that exist."""
-    rows = Feed.objects.filter(pk__in=list(feed_ids)).select_related("instrument").order_by("pk")
+    """Return the facts of the feeds that exist.
+
+    :raises tickhub.core.calendars.InvalidCalendar: if a calendar's texts cannot be read
+    """
+    wanted = Feed.objects.filter(pk__in=list(feed_ids))
+    rows = wanted.select_related("source", "instrument__calendar").order_by("pk")
     return {
         feed.pk: FeedFacts(
             feed_id=feed.pk,
             digits=feed.instrument.digits,
             is_quoted=feed.instrument.price_basis == Instrument.PriceBasis.QUOTE,
             negative_prices=feed.instrument.negative_prices,
+            calendar=calendar_of(feed),
         )
         for feed in rows
     }
+
+
+def calendar_of(feed: Feed) -> Calendar | None:
+    """Return the calendar of a feed, given with source and instrument; None: its session is not known.
+
+    The generated market never closes, whatever its instruments are called.
+
+    :raises tickhub.core.calendars.InvalidCalendar: if its texts cannot be read
+    """
+    row = feed.instrument.calendar
+    is_generated = feed.source.scheme == "sim" or feed.source.server_name == SIM_SERVER
+    return None if row is None or is_generated else calendars.read(row)
 
 
 def feeds(*, source: str | None = None, symbol: str | None = None) -> QuerySet[Feed]:
