@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from quality.checks import clocks, neighbours, prices, times
+from quality.checks import clocks, neighbours, prices, sessions, times
 from tickhub.core import ticks as tick_arrays
 from tickhub.core.batch import Batch, Part
 from tickhub.core.clock import DAY_MS, LATEST_MSC
@@ -69,6 +69,12 @@ def inspect(batch: Batch, *, facts: dict[int, FeedFacts], limits: Limits) -> Fla
         Flag.AMBIGUOUS_TIME: lambda: _of_parts(batch, clocks.ambiguous_time),
         Flag.NO_SUCH_TIME: lambda: _of_parts(batch, clocks.no_such_time),
         Flag.REPEAT: lambda: _new(view, neighbours.repeat(view.mixed, start=view.start)),
+        Flag.OUT_OF_SESSION: lambda: sessions.out_of_session(
+            batch,
+            calendars={feed_id: fact.calendar for feed_id, fact in facts.items()},
+            earliest_msc=limits.earliest_msc,
+            latest_msc=latest_msc,
+        ),
     }
     for flag, check in single.items():
         _mark(flags, flag, check, batch)

@@ -168,13 +168,14 @@ def _process_shortly(batch_id: int, left_out: list[int]) -> tuple[Batch, list[la
                 asked = inbox.ask(batch_id=batch_id)
             batch = inbox.claimed(asked, batch_id=batch_id)
             _check_partitions(batch, left_out)
-        flags, held = _judge(batch, left_out)
+        facts = _facts_of(batch)
+        flags, held = _judge(batch, facts, left_out)
         if held.any():
             raise _CareNeeded
         rows = tick_writer.rows_of(batch, flags=flags)
         written = tick_writer.all_stored(batch)
         observations = findings.observe(batch, flags=flags)
-        outcome = _outcome(batch, written, held, flags)
+        outcome = _outcome(batch, written, held, flags, facts)
         is_small = len(rows) <= tick_writer.INSERT_ROWS_MAX
         if not is_small:
             with _stage("write"):
@@ -189,11 +190,11 @@ def _process_shortly(batch_id: int, left_out: list[int]) -> tuple[Batch, list[la
     return batch, latest.newest_of(batch, is_stored=written.is_stored, quality=flags)
 
 
-def _judge(batch: Batch, left_out: list[int]) -> tuple[FlagArray, Mask]:
+def _judge(batch: Batch, facts: dict[int, FeedFacts], left_out: list[int]) -> tuple[FlagArray, Mask]:
     metrics.BATCH_SECONDS.labels("wait").observe(max(clock.now_msc() - batch.captured_msc, 0) / 1000)
     with _stage("judge"):
         limits = Limits(earliest_msc=settings.EARLIEST_MSC, future_tolerance_ms=settings.FUTURE_TOLERANCE_MS)
-        flags = inspection.inspect(batch, facts=_facts_of(batch), limits=limits)
+        flags = inspection.inspect(batch, facts=facts, limits=limits)
         if left_out:
             flags[np.isin(batch.ticks["time_msc"] // DAY_MS, left_out)] |= int(Flag.IMPLAUSIBLE_DAY)
         return flags, inspection.held(flags)
@@ -205,7 +206,8 @@ def _process_carefully(batch_id: int, left_out: list[int]) -> tuple[Batch, list[
         with _stage("claim"):
             batch = inbox.claim(batch_id=batch_id)
             _check_partitions(batch, left_out)
-        flags, held = _judge(batch, left_out)
+        facts = _facts_of(batch)
+        flags, held = _judge(batch, facts, left_out)
         with _stage("write"):
             written = tick_writer.write(batch, flags=flags, without=held)
             flags[written.is_refused] |= int(Flag.UNSTORABLE)
@@ -216,7 +218,7 @@ def _process_carefully(batch_id: int, left_out: list[int]) -> tuple[Batch, list[
             observations = findings.observe(batch, flags=flags) + _collisions(written)
             findings.append(observations, source_id=batch.source_id, batch_id=batch.batch_id)
         with _stage("mark"):
-            inbox.mark_stored(batch_id=batch_id, outcome=_outcome(batch, written, held, flags))
+            inbox.mark_stored(batch_id=batch_id, outcome=_outcome(batch, written, held, flags, facts))
     _count(written, held)
     return batch, latest.newest_of(batch, is_stored=written.is_stored, quality=flags)
 
@@ -274,8 +276,13 @@ def _collisions(written: Written) -> list[Observation]:
     ]
 
 
-def _outcome(batch: Batch, written: Written, held: Mask, flags: FlagArray) -> list[dict[str, object]]:
-    """Describe what became of each part: digests by UTC hour of the stored ticks, the held ones and the duplicates."""
+def _outcome(
+    batch: Batch, written: Written, held: Mask, flags: FlagArray, facts: dict[int, FeedFacts]
+) -> list[dict[str, object]]:
+    """Describe what became of each part: digests by UTC hour of the stored ticks, the held ones and the duplicates.
+
+    ``calendar`` names the session calendar and its version that the part was judged by, where one is known.
+    """
     outcome: list[dict[str, object]] = []
     everything_stored = bool(written.is_stored.all())
     flagged = (flags & ~int(quality_flags.INFORMATIONAL)) != 0
@@ -291,6 +298,7 @@ def _outcome(batch: Batch, written: Written, held: Mask, flags: FlagArray) -> li
                 "duplicates": _as_json(_digests(batch, place, written.is_duplicate)) if any_duplicate else {},
                 "flagged": int(flagged[place].sum()) if any_flagged else 0,
             }
+            | ({} if (calendar := facts[part.feed_id].calendar) is None else {"calendar": calendar.label})
         )
     return outcome
 

@@ -26,6 +26,7 @@ class Flag(enum.IntFlag):
     COLLISION = 1 << 13
     AMBIGUOUS_TIME = 1 << 14
     NO_SUCH_TIME = 1 << 15
+    OUT_OF_SESSION = 1 << 23
 
 
 # What cannot be a tick of its instrument; it goes to quarantine with its bytes.
