@@ -247,6 +247,13 @@ def context_of(*, feed_id: int, batch_id: int, size: int) -> Ticks:
     return np.concatenate(found)[-size:]
 
 
+def captured_to(*, source_id: int) -> dict[int, int]:
+    """Return the UTC millisecond of the newest captured tick of a source's feeds that have one, by id."""
+    epochs = reference.epochs(source_id=source_id)
+    rows = Cursor.objects.filter(feed__source_id=source_id).order_by("pk")
+    return {row.pk: row.last_msc - epochs.of(row.epoch_id).offset_ms for row in rows}
+
+
 def reached_msc(*, source_id: int) -> int | None:
     """Return the UTC millisecond of a source's newest cursor; None where nothing was captured."""
     rows = Cursor.objects.filter(feed__source_id=source_id).order_by("pk")
@@ -293,6 +300,28 @@ class Stability:
     def ratio(self) -> float:
         """Return the share of it in which the source was connected; 1 where nothing is known."""
         return self.connected_ms / self.observed_ms if self.observed_ms else 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class LinkSeen:
+    """A source's connection as it was noted last, in the minute of ``seen_msc`` (UTC); ``is_held``: it is captured."""
+
+    source_id: int
+    link: str
+    seen_msc: int
+    is_held: bool
+
+
+def links() -> list[LinkSeen]:
+    """Return the newest state of the connection of every source that was captured before, by id."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT s.id, m.link, (extract(epoch FROM m.minute_at) * 1000)::int8,"
+            " coalesce(l.expires_at > clock_timestamp(), false) FROM reference_source s"
+            " CROSS JOIN LATERAL (SELECT link, minute_at FROM ingest_connectionminute WHERE source_id = s.id"
+            " ORDER BY minute_at DESC LIMIT 1) m LEFT JOIN ingest_lease l ON l.source_id = s.id ORDER BY s.id"
+        )
+        return [LinkSeen(*row) for row in cursor.fetchall()]
 
 
 @dataclass(frozen=True, slots=True)

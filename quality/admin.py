@@ -5,8 +5,9 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from quality import incidents
-from quality.models import Finding, Incident, QuarantinedTick
-from tickhub.core import flags
+from quality.models import Examination, FeedHour, Finding, Incident, QuarantinedTick
+from tickhub.core import clock, flags
+from tickhub.core.clock import HOUR_MS
 from tickhub.reference.facts_admin import FactsAdmin
 
 
@@ -50,3 +51,24 @@ class QuarantinedTickAdmin(FactsAdmin):
     @admin.display(description="reasons")
     def reasons(self, tick: QuarantinedTick) -> str:
         return ", ".join(flags.names(tick.quality))
+
+
+@admin.register(FeedHour)
+class FeedHourAdmin(FactsAdmin):
+    list_display = ("feed", "hour_at", "ticks", "usual_gap_ms")
+    list_filter = ("feed__source", "feed__instrument")
+    list_select_related = ("feed__source",)
+
+    @admin.display(description="hour", ordering="hour")
+    def hour_at(self, row: FeedHour) -> str:
+        return clock.iso(row.hour * HOUR_MS)
+
+
+@admin.register(Examination)
+class ExaminationAdmin(FactsAdmin):
+    list_display = ("source", "next_at")
+    list_select_related = ("source",)
+
+    @admin.display(description="examined up to", ordering="next_hour")
+    def next_at(self, row: Examination) -> str:
+        return clock.iso(row.next_hour * HOUR_MS)

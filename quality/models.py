@@ -103,3 +103,32 @@ class QuarantinedTick(models.Model):
 
     def __str__(self) -> str:
         return f"tick {self.time_msc}/{self.seq} of feed {self.feed_id}"
+
+
+class FeedHour(models.Model):
+    """What arrived of a feed in one UTC hour: what its arrival model is learned from."""
+
+    feed = models.ForeignKey(Feed, on_delete=models.PROTECT, related_name="+")
+    hour = models.IntegerField(help_text="Hours since 1970, UTC.")
+    ticks = models.BigIntegerField()
+    usual_gap_ms = models.BigIntegerField(null=True, help_text="The 0.99 quantile of the time between two ticks.")
+
+    class Meta:
+        ordering = ["-hour", "feed_id"]
+        constraints = [
+            models.UniqueConstraint(fields=["feed", "hour"], name="feed_hour_once"),
+            models.CheckConstraint(condition=models.Q(ticks__gte=0), name="feed_hour_ticks_not_negative"),
+        ]
+
+    def __str__(self) -> str:
+        return f"feed {self.feed_id} in hour {self.hour}"
+
+
+class Examination(models.Model):
+    """Up to where the hours of a source are examined."""
+
+    source = models.OneToOneField(Source, on_delete=models.PROTECT, primary_key=True, related_name="+")
+    next_hour = models.IntegerField(help_text="The first UTC hour (since 1970) that is not examined.")
+
+    def __str__(self) -> str:
+        return f"source {self.source_id} up to hour {self.next_hour}"

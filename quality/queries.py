@@ -1,10 +1,11 @@
-"""Reads of findings, incidents and quarantine."""
+"""Reads of findings, incidents, quarantine and examined hours."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from quality.models import QuarantinedTick
+from quality import arrivals
+from quality.models import Examination, FeedHour, QuarantinedTick
 from tickhub.core import ticks as tick_arrays
 from tickhub.core.ticks import Int64s, Mask, Ticks
 
@@ -60,3 +61,28 @@ def held_rows(*, feed_ids: list[int], from_msc: int, to_msc: int) -> HeldRows:
         offset_ms=numbers[:, 5],
         is_rejected=np.array([row[6] == QuarantinedTick.State.REJECTED for row in rows], dtype=bool),
     )
+
+
+def next_hour(*, source_id: int) -> int | None:
+    """Return the first UTC hour of a source that is not examined; None where none is."""
+    return Examination.objects.filter(pk=source_id).values_list("next_hour", flat=True).first()
+
+
+def allowed_ms(*, feed_ids: list[int], hour: int) -> dict[int, int]:
+    """Return the longest normal silence of each feed in a UTC hour (since 1970), in milliseconds."""
+    rows = (
+        FeedHour.objects.filter(feed_id__in=feed_ids, hour__lt=hour, hour__gte=hour - arrivals.LEARNED_HOURS)
+        .exclude(usual_gap_ms=None)
+        .order_by("feed_id", "hour")
+        .values_list("feed_id", "hour", "usual_gap_ms")
+    )
+    learned: dict[int, list[tuple[int, int]]] = {feed_id: [] for feed_id in feed_ids}
+    for feed_id, at, usual_ms in rows:
+        # Only the same hour of the day is looked at.
+        if (hour - at) % 24 == 0 and usual_ms is not None:
+            learned[feed_id].append((at, usual_ms))
+    found = {}
+    for feed_id, pairs in learned.items():
+        hours, usual = arrivals.hours_of(pairs)
+        found[feed_id] = arrivals.allowed_ms(hour, hours=hours, usual_ms=usual)
+    return found

@@ -47,6 +47,11 @@ _OF_BATCH = (
     " ORDER BY feed_id, time_msc, seq) AS piece"
 )
 
+_TIMES = (
+    "SELECT string_agg(int8send(time_msc), ''::bytea ORDER BY time_msc) FROM tick"
+    " WHERE feed_id = %s AND time_msc >= %s AND time_msc < %s"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Stored:
@@ -85,6 +90,32 @@ def read_pieces(*, feed_id: int, from_msc: int, to_msc: int) -> Iterator[Stored]
         if len(piece.ticks) < PIECE_TICKS:
             return
         last_msc, last_seq = int(piece.ticks["time_msc"][-1]), int(piece.seq[-1])
+
+
+def read_times(*, feed_id: int, from_msc: int, to_msc: int) -> Int64s:
+    """Return only the times of a feed's stored ticks within ``[from_msc, to_msc)``, UTC milliseconds, ascending."""
+    packed = _fetch(_TIMES, [feed_id, from_msc, to_msc])
+    return np.frombuffer(packed or b"", dtype=">i8").astype(np.int64)
+
+
+def earliest(*, feed_id: int) -> int | None:
+    """Return the time of a feed's first stored tick, UTC milliseconds; None where there is none."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT time_msc FROM tick WHERE feed_id = %s ORDER BY time_msc LIMIT 1", [feed_id])
+        row = cursor.fetchone()
+    return int(row[0]) if row else None
+
+
+def newest_before(*, feed_id: int, from_msc: int, to_msc: int) -> int | None:
+    """Return the time of a feed's newest stored tick within ``[from_msc, to_msc)``, UTC; None where there is none."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT time_msc FROM tick WHERE feed_id = %s AND time_msc >= %s AND time_msc < %s"
+            " ORDER BY time_msc DESC LIMIT 1",
+            [feed_id, from_msc, to_msc],
+        )
+        row = cursor.fetchone()
+    return int(row[0]) if row else None
 
 
 def read_batch(*, batch_id: int, first_msc: int, last_msc: int) -> Stored:

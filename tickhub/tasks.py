@@ -11,7 +11,7 @@ from django.db import DatabaseError, InterfaceError, connection
 from ingest import connections, inbox, queries, sessions
 from quality import incidents
 from storage import latest
-from tickhub import disk, hostclock, overflow, pipeline, publishing, watching
+from tickhub import disk, examining, hostclock, overflow, pipeline, publishing, watching
 from tickhub.celery import app
 from tickhub.core import clock, metrics
 from tickhub.core.errors import TransientError
@@ -84,6 +84,12 @@ def watch_overflow(**_: object) -> None:
 def watch_sources(**_: object) -> None:
     """Open and resolve the incidents of sources."""
     watching.watch()
+
+
+@app.task(name="tickhub.examine_hours")
+def examine_hours(**_: object) -> None:
+    """Examine the hours of every source that are complete by now."""
+    examining.examine()
 
 
 @app.task(name="tickhub.watch_host_clock")

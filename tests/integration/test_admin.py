@@ -10,7 +10,7 @@ from ingest.bridge import tokens
 from ingest.connections import ConnectionLog
 from ingest.models import Batch
 from ingest.sources.terminal import Health
-from quality.models import Incident
+from quality.models import Examination, FeedHour, Incident
 from tests import running
 from tests.builders import make_ticks
 from tests.capturing import make_rig
@@ -44,6 +44,8 @@ def capture_something() -> None:
     tokens.issue(source_id=rig.poller.target.source_id)
     running.drain()
     running.keep()
+    FeedHour.objects.create(feed=rig.feeds["EURUSD"], hour=1, ticks=0)
+    Examination.objects.create(source=Source.objects.get(), next_hour=2)
 
 
 def test_every_list_and_every_row_opens(operator: Client) -> None:

@@ -8,7 +8,7 @@ from django.apps import apps
 from django.db import IntegrityError, transaction
 
 from ingest.models import AgentToken, Backfill, Batch, ConnectionMinute, Cursor, Lease, Reread
-from quality.models import Incident, QuarantinedTick
+from quality.models import FeedHour, Incident, QuarantinedTick
 from storage.models import Partition
 from tests.builders import NOON_MSC
 from tests.capturing import Rig, make_rig
@@ -101,6 +101,10 @@ def reread(rig: Rig, kind: str, **other: None) -> None:
     Reread.objects.create(**({"source": known.source, "feed": known, "kind": kind} | other))
 
 
+def feed_hour(rig: Rig, ticks: int = 0) -> None:
+    FeedHour.objects.create(feed=rig.feeds["EURUSD"], hour=1, ticks=ticks)
+
+
 # Each row breaks one constraint and no other.
 BREAKS: list[tuple[str, Callable[[Rig], object]]] = [
     ("instrument_digits_at_most_8", lambda _: Instrument.objects.create(code="X", digits=9)),
@@ -123,6 +127,8 @@ BREAKS: list[tuple[str, Callable[[Rig], object]]] = [
     ("correction_days_done_not_negative", lambda rig: correction(rig, days_done=-1)),
     ("correction_running_once_per_source", lambda rig: twice(correction, rig)),
     ("correction_state_is_known", lambda rig: correction(rig, state="GONE")),
+    ("feed_hour_once", lambda rig: twice(feed_hour, rig)),
+    ("feed_hour_ticks_not_negative", lambda rig: feed_hour(rig, ticks=-1)),
     ("incident_severity_is_known", lambda rig: incident(rig, severity="BAD")),
     ("agent_token_is_sha256", lambda rig: token(rig, "the token itself")),
     ("reread_kind_known", lambda rig: reread(rig, "GUESS")),

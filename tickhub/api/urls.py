@@ -6,5 +6,6 @@ from tickhub.api import views
 
 urlpatterns = [
     path("health/", views.HealthView.as_view(), name="health"),
+    path("feeds/", views.FeedsView.as_view(), name="feeds"),
     path("ticks/latest/", views.LatestTicksView.as_view(), name="ticks-latest"),
 ]

@@ -1,11 +1,11 @@
-"""Health, and the newest tick of each instrument."""
+"""Health, feeds and their states, and the newest tick of each instrument."""
 
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from tickhub.api import health, latest_ticks
+from tickhub.api import feeds, health, latest_ticks
 
 
 class HealthView(APIView):
@@ -17,6 +17,16 @@ class HealthView(APIView):
     def get(self, request: Request) -> Response:
         report = health.report()
         return Response(report, status=200 if report["status"] == "ok" else 503)
+
+
+class FeedsView(APIView):
+    """Every feed with its state now and the reason for it."""
+
+    permission_classes = (AllowAny,)
+    authentication_classes = ()
+
+    def get(self, request: Request) -> Response:
+        return Response(feeds.report())
 
 
 class LatestTicksView(APIView):

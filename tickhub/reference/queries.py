@@ -59,7 +59,7 @@ def calendar_of(feed: Feed) -> Calendar | None:
 
 def feeds(*, source: str | None = None, symbol: str | None = None) -> QuerySet[Feed]:
     """Return feeds with their sources and instruments, by source and symbol."""
-    rows = Feed.objects.select_related("source", "instrument").order_by("source_id", "symbol")
+    rows = Feed.objects.select_related("source", "instrument__calendar").order_by("source_id", "symbol")
     if source is not None:
         rows = rows.filter(source__name=source)
     if symbol is not None:
