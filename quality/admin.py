@@ -5,7 +5,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from quality import incidents
-from quality.models import Examination, FeedHour, Finding, Incident, QuarantinedTick
+from quality.models import Examination, FeedHour, Finding, Gap, Incident, QuarantinedTick
 from tickhub.core import clock, flags
 from tickhub.core.clock import HOUR_MS
 from tickhub.reference.facts_admin import FactsAdmin
@@ -55,13 +55,29 @@ class QuarantinedTickAdmin(FactsAdmin):
 
 @admin.register(FeedHour)
 class FeedHourAdmin(FactsAdmin):
-    list_display = ("feed", "hour_at", "ticks", "usual_gap_ms")
+    list_display = ("feed", "hour_at", "ticks", "usual_gap_ms", "session_ms", "missing_ms")
     list_filter = ("feed__source", "feed__instrument")
     list_select_related = ("feed__source",)
 
     @admin.display(description="hour", ordering="hour")
     def hour_at(self, row: FeedHour) -> str:
         return clock.iso(row.hour * HOUR_MS)
+
+
+@admin.register(Gap)
+class GapAdmin(FactsAdmin):
+    list_display = ("feed", "from_at", "seconds", "kind", "cause", "state", "backfill_id", "found_at")
+    list_filter = ("kind", "state", "feed__source", "feed__instrument")
+    list_select_related = ("feed__source",)
+    search_fields = ("feed__symbol", "cause")
+
+    @admin.display(description="from", ordering="from_msc")
+    def from_at(self, gap: Gap) -> str:
+        return clock.iso(gap.from_msc)
+
+    @admin.display(description="seconds")
+    def seconds(self, gap: Gap) -> str:
+        return f"{(gap.to_msc - gap.from_msc) / 1000:,.1f}"
 
 
 @admin.register(Examination)

@@ -17,9 +17,17 @@ def begin(*, source_id: int, first_hour: int) -> int:
     return Examination.objects.select_for_update().get(pk=source_id).next_hour
 
 
-def record(*, feed_id: int, hour: int, times_msc: Int64s) -> None:
-    """Write what arrived in an hour, ascending UTC times, once more where it is known, in the caller's transaction."""
-    values = {"ticks": len(times_msc), "usual_gap_ms": arrivals.usual_gap_ms(times_msc)}
+def record(*, feed_id: int, hour: int, times_msc: Int64s, session_ms: int, missing_ms: int) -> None:
+    """Write what arrived in an hour, ascending UTC times, and how much of its time in session is missing.
+
+    Once more where it is known; in the caller's transaction.
+    """
+    values = {
+        "ticks": len(times_msc),
+        "usual_gap_ms": arrivals.usual_gap_ms(times_msc),
+        "session_ms": session_ms,
+        "missing_ms": missing_ms,
+    }
     FeedHour.objects.update_or_create(feed_id=feed_id, hour=hour, defaults=values)
 
 

@@ -1,11 +1,14 @@
-"""Reads of findings, incidents, quarantine and examined hours."""
+"""Reads of findings, incidents, quarantine, examined hours and gaps."""
 
 from dataclasses import dataclass
 
 import numpy as np
+from django.db.models import QuerySet
 
 from quality import arrivals
-from quality.models import Examination, FeedHour, QuarantinedTick
+from quality.completeness import Hour
+from quality.gaps import MISSING
+from quality.models import Examination, FeedHour, Gap, QuarantinedTick
 from tickhub.core import ticks as tick_arrays
 from tickhub.core.ticks import Int64s, Mask, Ticks
 
@@ -86,3 +89,20 @@ def allowed_ms(*, feed_ids: list[int], hour: int) -> dict[int, int]:
         hours, usual = arrivals.hours_of(pairs)
         found[feed_id] = arrivals.allowed_ms(hour, hours=hours, usual_ms=usual)
     return found
+
+
+def examined(*, feed_id: int, from_hour: int, to_hour: int) -> list[Hour]:
+    """Return the examined hours of a feed within ``[from_hour, to_hour)``, ascending."""
+    rows = FeedHour.objects.filter(feed_id=feed_id, hour__gte=from_hour, hour__lt=to_hour).order_by("hour")
+    return [Hour(*row) for row in rows.values_list("hour", "session_ms", "missing_ms")]
+
+
+def gaps(*, feed_id: int, from_msc: int, to_msc: int) -> QuerySet[Gap]:
+    """Return the stretches without ticks of a feed that reach into ``[from_msc, to_msc)``, ascending, filled or not."""
+    return Gap.objects.filter(feed_id=feed_id, from_msc__lt=to_msc, to_msc__gt=from_msc).order_by("from_msc")
+
+
+def open_gaps(*, source_id: int, limit: int = 10_000) -> list[Gap]:
+    """Return the newest stretches of a source of which something is missing, by feed, ascending."""
+    rows = Gap.objects.filter(feed__source_id=source_id, state=Gap.State.OPEN, kind__in=sorted(MISSING))
+    return sorted(rows.order_by("-from_msc")[:limit], key=lambda gap: (gap.feed_id, gap.from_msc))

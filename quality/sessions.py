@@ -43,6 +43,16 @@ def open_intervals(calendar: Calendar, from_msc: int, to_msc: int) -> Int64s:
     return _joined(found[found[:, 0] < found[:, 1]])
 
 
+def day_of_trade(calendar: Calendar, at_msc: int) -> tuple[int, int]:
+    """Return the day of trade of an instant: from one rollover to the next, UTC milliseconds, half-open."""
+    zone = ZoneInfo(calendar.zone)
+    wall = dt.datetime.fromtimestamp(at_msc // 1000, tz=zone).replace(tzinfo=None)
+    begin = dt.datetime(wall.year, wall.month, wall.day) + calendar.rollover_min * _MINUTE  # noqa: DTZ001  # wall clock
+    if begin > wall:
+        begin -= _DAY
+    return _utc_msc(begin, zone), _utc_msc(begin + _DAY, zone)
+
+
 def is_open(times_msc: Int64s, intervals: Int64s) -> Mask:
     """Mark the times, in any order, that lie in one of the intervals of :func:`open_intervals`, shape (n,)."""
     if len(intervals) == 0:

@@ -4,7 +4,7 @@ The server packs the rows of a piece into one value, which is decoded in place: 
 for each row, and measured half as fast.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -116,6 +116,21 @@ def newest_before(*, feed_id: int, from_msc: int, to_msc: int) -> int | None:
         )
         row = cursor.fetchone()
     return int(row[0]) if row else None
+
+
+def any_within(*, periods: Sequence[tuple[int, int, int]]) -> list[bool]:
+    """Return for each ``(feed_id, after_msc, to_msc)`` whether a tick is stored behind the one and before the other."""
+    if not periods:
+        return []
+    feed_ids, after_msc, to_msc = (list(column) for column in zip(*periods, strict=True))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT EXISTS (SELECT FROM tick t WHERE t.feed_id = p.feed_id AND t.time_msc > p.after_msc"
+            " AND t.time_msc < p.to_msc) FROM unnest(%s::int2[], %s::int8[], %s::int8[])"
+            " WITH ORDINALITY AS p (feed_id, after_msc, to_msc, n) ORDER BY n",
+            [feed_ids, after_msc, to_msc],
+        )
+        return [bool(row[0]) for row in cursor.fetchall()]
 
 
 def read_batch(*, batch_id: int, first_msc: int, last_msc: int) -> Stored:

@@ -12,10 +12,13 @@ from tickhub.core.clock import HOUR_MS
 from tickhub.reference import queries as reference
 from tickhub.reference.models import Feed, Source
 
-_LOST = {
+# How a connection is lost, in words.
+LOST = {
     "IPC_LOST": "the terminal does not answer",
     "LINK_LOST": "the terminal has lost its broker",
     "WRONG_ACCOUNT": "the terminal shows another account",
+    "HUNG": "the terminal's call hung, or its poller was gone without an end",
+    "UNCAPTURED": "nobody captured the source",
 }
 
 
@@ -61,4 +64,4 @@ def _lost(source: Source, link: inbox_queries.LinkSeen | None) -> str | None:
         return "nobody has captured the source yet"
     if not link.is_held:
         return f"nobody captures the source since {clock.iso(link.seen_msc)}"
-    return _LOST.get(link.link)
+    return LOST.get(link.link)

@@ -11,7 +11,7 @@ from django.db import DatabaseError, InterfaceError, connection
 from ingest import connections, inbox, queries, sessions
 from quality import incidents
 from storage import latest
-from tickhub import disk, examining, hostclock, overflow, pipeline, publishing, watching
+from tickhub import disk, examining, filling, hostclock, overflow, pipeline, publishing, watching
 from tickhub.celery import app
 from tickhub.core import clock, metrics
 from tickhub.core.errors import TransientError
@@ -90,6 +90,12 @@ def watch_sources(**_: object) -> None:
 def examine_hours(**_: object) -> None:
     """Examine the hours of every source that are complete by now."""
     examining.examine()
+
+
+@app.task(name="tickhub.fill_gaps")
+def fill_gaps(**_: object) -> None:
+    """Have what is missing asked for again; tell of sessions of which too much is."""
+    filling.fill()
 
 
 @app.task(name="tickhub.watch_host_clock")

@@ -10,7 +10,7 @@ from ingest.bridge import tokens
 from ingest.connections import ConnectionLog
 from ingest.models import Batch
 from ingest.sources.terminal import Health
-from quality.models import Examination, FeedHour, Incident
+from quality.models import Examination, FeedHour, Gap, Incident
 from tests import running
 from tests.builders import make_ticks
 from tests.capturing import make_rig
@@ -46,6 +46,7 @@ def capture_something() -> None:
     running.keep()
     FeedHour.objects.create(feed=rig.feeds["EURUSD"], hour=1, ticks=0)
     Examination.objects.create(source=Source.objects.get(), next_hour=2)
+    Gap.objects.create(feed=rig.feeds["EURUSD"], from_msc=5, to_msc=6, kind="QUIET")
 
 
 def test_every_list_and_every_row_opens(operator: Client) -> None:

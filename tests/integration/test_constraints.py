@@ -8,7 +8,7 @@ from django.apps import apps
 from django.db import IntegrityError, transaction
 
 from ingest.models import AgentToken, Backfill, Batch, ConnectionMinute, Cursor, Lease, Reread
-from quality.models import FeedHour, Incident, QuarantinedTick
+from quality.models import FeedHour, Gap, Incident, QuarantinedTick
 from storage.models import Partition
 from tests.builders import NOON_MSC
 from tests.capturing import Rig, make_rig
@@ -101,8 +101,12 @@ def reread(rig: Rig, kind: str, **other: None) -> None:
     Reread.objects.create(**({"source": known.source, "feed": known, "kind": kind} | other))
 
 
-def feed_hour(rig: Rig, ticks: int = 0) -> None:
-    FeedHour.objects.create(feed=rig.feeds["EURUSD"], hour=1, ticks=ticks)
+def feed_hour(rig: Rig, ticks: int = 0, missing_ms: int = 0) -> None:
+    FeedHour.objects.create(feed=rig.feeds["EURUSD"], hour=1, ticks=ticks, missing_ms=missing_ms)
+
+
+def gap(rig: Rig, to_msc: int = 6, kind: str = "QUIET", state: str = "OPEN") -> None:
+    Gap.objects.create(feed=rig.feeds["EURUSD"], from_msc=5, to_msc=to_msc, kind=kind, state=state)
 
 
 # Each row breaks one constraint and no other.
@@ -129,6 +133,11 @@ BREAKS: list[tuple[str, Callable[[Rig], object]]] = [
     ("correction_state_is_known", lambda rig: correction(rig, state="GONE")),
     ("feed_hour_once", lambda rig: twice(feed_hour, rig)),
     ("feed_hour_ticks_not_negative", lambda rig: feed_hour(rig, ticks=-1)),
+    ("feed_hour_missing_within_session", lambda rig: feed_hour(rig, missing_ms=1)),
+    ("gap_kind_is_known", lambda rig: gap(rig, kind="LOST")),
+    ("gap_not_empty", lambda rig: gap(rig, to_msc=5)),
+    ("gap_once_per_begin", lambda rig: twice(gap, rig)),
+    ("gap_state_is_known", lambda rig: gap(rig, state="GONE")),
     ("incident_severity_is_known", lambda rig: incident(rig, severity="BAD")),
     ("agent_token_is_sha256", lambda rig: token(rig, "the token itself")),
     ("reread_kind_known", lambda rig: reread(rig, "GUESS")),

@@ -1,11 +1,12 @@
-"""Health, feeds and their states, and the newest tick of each instrument."""
+"""Health, feeds and their states, gaps, and the newest tick of each instrument."""
 
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from tickhub.api import feeds, health, latest_ticks
+from tickhub.api import feeds, gaps, health, latest_ticks
+from tickhub.core.errors import UsageError
 
 
 class HealthView(APIView):
@@ -27,6 +28,29 @@ class FeedsView(APIView):
 
     def get(self, request: Request) -> Response:
         return Response(feeds.report())
+
+
+class GapsView(APIView):
+    """What is missing of an instrument in a period, why, and how complete its feeds are."""
+
+    permission_classes = (AllowAny,)
+    authentication_classes = ()
+
+    def get(self, request: Request) -> Response:
+        asked = request.query_params
+        try:
+            question = gaps.read(
+                instrument=asked.get("instrument"),
+                start=asked.get("start"),
+                end=asked.get("end"),
+                parts=asked.get("parts"),
+            )
+        except UsageError as error:
+            return Response({"detail": str(error)}, status=400)
+        found = gaps.report(question)
+        if not found:
+            return Response({"detail": f"instrument not known: {question.instrument}"}, status=404)
+        return Response(found)
 
 
 class LatestTicksView(APIView):
