@@ -11,9 +11,11 @@ FLOOR_MS = 60_000
 # Of an hour's gaps this share is usual; a silence of so many times the longest of these is still normal.
 USUAL = 0.99
 FACTOR = 5
-# How far back hours are looked at: the same hour of the week, or of the day where there are fewer than two of these.
+# How far back hours are looked at: the same hour of the week, or of the day where there are fewer than two of these, or
+# any hour where there is none.
 LEARNED_HOURS = 28 * 24
 LEARNED_HOURS_OF_DAY = 7 * 24
+LEARNED_HOURS_OF_ALL = 24
 _SAME_MIN = 2
 _WEEK_HOURS = 168
 
@@ -31,12 +33,14 @@ def allowed_ms(hour: int, *, hours: Int64s, usual_ms: Int64s) -> int:
 
     ``hours`` and ``usual_ms``, shape (n,), are earlier hours of the feed with :func:`usual_gap_ms` of each. Five times
     the largest of the same hour of the week in the four weeks before; where there are fewer than two, of the same hour
-    of the day in the week before; at least :data:`FLOOR_MS`.
+    of the day in the week before, and without these of all hours in the day before; at least :data:`FLOOR_MS`.
     """
     is_before = (hours < hour) & (hours >= hour - LEARNED_HOURS)
     same = usual_ms[is_before & ((hour - hours) % _WEEK_HOURS == 0)]
     if len(same) < _SAME_MIN:
         same = usual_ms[is_before & (hours >= hour - LEARNED_HOURS_OF_DAY) & ((hour - hours) % 24 == 0)]
+    if len(same) == 0:
+        same = usual_ms[is_before & (hours >= hour - LEARNED_HOURS_OF_ALL)]
     return max(FLOOR_MS, FACTOR * int(same.max())) if len(same) else FLOOR_MS
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from django.db.models import QuerySet
+from django.db.models import F, Q, QuerySet, Value
 
 from quality import arrivals
 from quality.completeness import Hour
@@ -73,17 +73,18 @@ def next_hour(*, source_id: int) -> int | None:
 
 def allowed_ms(*, feed_ids: list[int], hour: int) -> dict[int, int]:
     """Return the longest normal silence of each feed in a UTC hour (since 1970), in milliseconds."""
+    # The same hours of days, and all of the day before: no others are looked at.
     rows = (
         FeedHour.objects.filter(feed_id__in=feed_ids, hour__lt=hour, hour__gte=hour - arrivals.LEARNED_HOURS)
+        .alias(of_day=(Value(hour) - F("hour")) % 24)
+        .filter(Q(of_day=0) | Q(hour__gte=hour - arrivals.LEARNED_HOURS_OF_ALL))
         .exclude(usual_gap_ms=None)
         .order_by("feed_id", "hour")
         .values_list("feed_id", "hour", "usual_gap_ms")
     )
     learned: dict[int, list[tuple[int, int]]] = {feed_id: [] for feed_id in feed_ids}
     for feed_id, at, usual_ms in rows:
-        # Only the same hour of the day is looked at.
-        if (hour - at) % 24 == 0 and usual_ms is not None:
-            learned[feed_id].append((at, usual_ms))
+        learned[feed_id].append((at, usual_ms or 0))
     found = {}
     for feed_id, pairs in learned.items():
         hours, usual = arrivals.hours_of(pairs)

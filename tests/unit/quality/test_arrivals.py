@@ -42,6 +42,10 @@ def test_the_same_hour_of_the_days_before_stands_in_for_weeks_that_are_missing()
     assert allowed(MONDAY, learned) == 200_000
 
 
+def test_before_a_day_is_over_any_hour_of_it_teaches() -> None:
+    assert allowed(MONDAY, [(MONDAY - 3, 80_000), (MONDAY - 24 * 6 - 1, 90_000)]) == 400_000
+
+
 def test_what_comes_later_or_lies_four_weeks_back_teaches_nothing() -> None:
     assert allowed(MONDAY, [(MONDAY, 50_000), (MONDAY + WEEK, 50_000), (MONDAY - 5 * WEEK, 50_000)]) == 60_000
 
