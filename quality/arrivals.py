@@ -20,12 +20,16 @@ _SAME_MIN = 2
 _WEEK_HOURS = 168
 
 
-def usual_gap_ms(times_msc: Int64s) -> int | None:
+def usual_gap_ms(times_msc: Int64s, *, explained_msc: Sequence[int] = ()) -> int | None:
     """Return the 0.99 quantile (of the values that occur, rounded up) of the gaps between ascending times, in
-    milliseconds; None where there is none."""
-    if len(times_msc) < 2:
-        return None
-    return int(np.quantile(np.diff(times_msc), USUAL, method="higher"))
+    milliseconds; None where there is none.
+
+    Gaps in which one of the instants ``explained_msc`` lies are no habit of the feed, and teach nothing.
+    """
+    gaps = np.diff(times_msc)
+    place = np.searchsorted(times_msc, np.array(explained_msc, dtype=np.int64), side="right") - 1
+    gaps = np.delete(gaps, np.unique(place[(place >= 0) & (place < len(gaps))]))
+    return int(np.quantile(gaps, USUAL, method="higher")) if len(gaps) else None
 
 
 def allowed_ms(hour: int, *, hours: Int64s, usual_ms: Int64s) -> int:

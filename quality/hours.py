@@ -1,8 +1,11 @@
 """Hours of feeds, and up to where they are examined. Sole writer of both tables."""
 
+from collections.abc import Sequence
+
 from django.db import connection
 
-from quality import arrivals
+from quality import arrivals, gaps
+from quality.gaps import Kind, Stretch
 from quality.models import Examination, FeedHour
 from tickhub.core.ticks import Int64s
 
@@ -17,16 +20,17 @@ def begin(*, source_id: int, first_hour: int) -> int:
     return Examination.objects.select_for_update().get(pk=source_id).next_hour
 
 
-def record(*, feed_id: int, hour: int, times_msc: Int64s, session_ms: int, missing_ms: int) -> None:
+def record(*, feed_id: int, hour: int, times_msc: Int64s, session_ms: int, stretches: Sequence[Stretch]) -> None:
     """Write what arrived in an hour, ascending UTC times, and how much of its time in session is missing.
 
-    Once more where it is known; in the caller's transaction.
+    Once more where it is known; in the caller's transaction. What was closed or lost teaches no habit.
     """
+    explained = [gap.from_msc for gap in stretches if gap.kind in (Kind.CLOSED, Kind.DISCONNECTED)]
     values = {
         "ticks": len(times_msc),
-        "usual_gap_ms": arrivals.usual_gap_ms(times_msc),
+        "usual_gap_ms": arrivals.usual_gap_ms(times_msc, explained_msc=explained),
         "session_ms": session_ms,
-        "missing_ms": missing_ms,
+        "missing_ms": gaps.missing_ms(stretches),
     }
     FeedHour.objects.update_or_create(feed_id=feed_id, hour=hour, defaults=values)
 

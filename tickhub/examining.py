@@ -104,7 +104,7 @@ def _examine_hour(source: Source, feeds: list[Feed], hour: int) -> None:
             hour=hour,
             times_msc=own.times_msc,
             session_ms=gaps.in_session_ms(begin_msc, to_msc, own.calendar),
-            missing_ms=gaps.missing_ms(stretches),
+            stretches=stretches,
         )
 
 

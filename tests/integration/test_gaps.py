@@ -1,6 +1,7 @@
 """Gaps on the real database: found by the hour, asked for again, filled, and told while too much is missing."""
 
 import datetime as dt
+from collections.abc import Collection
 from typing import Any
 
 import pytest
@@ -33,7 +34,7 @@ def without(begin: float, end: float) -> list[float]:
     return [minute for minute in EVERY_HALF_MINUTE if not begin < minute < end]
 
 
-def connect(rig: Rig, *, lost: range = range(0), uncaptured: range = range(0)) -> None:
+def connect(rig: Rig, *, lost: Collection[int] = (), uncaptured: Collection[int] = ()) -> None:
     """Note the connection of each minute from before noon on."""
     for minute in range(-1, 3 * 60 + 2):
         if minute not in uncaptured:
@@ -89,23 +90,27 @@ def test_a_dead_feed_among_live_ones_is_told_by_the_hour() -> None:
 
 def test_a_dead_terminal_one_that_nobody_captured_and_a_quiet_market_are_told_apart() -> None:
     rig = make_rig("EURUSD", "GBPUSD")
-    connect(rig, lost=range(10, 15), uncaptured=range(70, 75))
-    times = [minute for minute in without(9, 16) if not 69 < minute < 76 and not 130 < minute < 140]
+    connect(rig, lost=[*range(10, 15), *range(55, 60)], uncaptured=range(70, 75))
+    silent = ((9, 16), (54.5, 61), (69, 76), (130, 140))
+    times = [minute for minute in EVERY_HALF_MINUTE if not any(low < minute < high for low, high in silent)]
 
     poll(rig, EURUSD=times, GBPUSD=times)
 
-    # The minute before and the one behind, of which a connection is noted, are within what is normal.
+    # The minute before and the one behind, of which a connection is noted, are within what is normal; that in the
+    # second hour, too, as the silence before it was lost.
     assert [gap for gap in gaps() if gap[0] == "EURUSD"] == [
         ("EURUSD", 10, 15, "DISCONNECTED"),
+        ("EURUSD", 55, 60, "DISCONNECTED"),
         ("EURUSD", 70, 75, "DISCONNECTED"),
         ("EURUSD", 130, 140, "QUIET"),
     ]
     causes = Gap.objects.filter(kind="DISCONNECTED", feed__symbol="EURUSD").order_by("from_msc")
     assert list(causes.values_list("cause", flat=True)) == [
         "the terminal does not answer",
+        "the terminal does not answer",
         "nobody captured the source",
     ]
-    assert missing_minutes("EURUSD") == [5, 5, 0]
+    assert missing_minutes("EURUSD") == [10, 5, 0]
 
 
 def test_what_stalled_is_asked_for_once_found_and_then_no_longer_missing() -> None:

@@ -21,6 +21,14 @@ def test_the_usual_gap_leaves_out_the_longest_of_two_hundred() -> None:
     assert arrivals.usual_gap_ms(np.cumsum([0, *gaps])) == 5_000
 
 
+def test_a_gap_that_is_explained_otherwise_teaches_nothing() -> None:
+    times = np.array([0, 100, 90_000, 90_300], dtype=np.int64)
+
+    assert arrivals.usual_gap_ms(times, explained_msc=[100]) == 300
+    assert arrivals.usual_gap_ms(times, explained_msc=[5_000, 89_999, 90_300, -1]) == 300
+    assert arrivals.usual_gap_ms(times[:2], explained_msc=[0]) is None
+
+
 @pytest.mark.parametrize(("times", "expected"), [([], None), ([7], None), ([7, 10], 3), ([7, 7], 0)])
 def test_few_ticks_tell_what_they_can(times: list[int], expected: int | None) -> None:
     assert arrivals.usual_gap_ms(np.array(times, dtype=np.int64)) == expected
