@@ -1,4 +1,4 @@
-"""Incidents, findings, certificates and thresholds in the admin, with what leads from an incident to ticks.
+"""Incidents, findings, certificates, thresholds and gaps in the admin, with what leads from an incident to ticks.
 
 The quarantine is shown by the wiring (`tickhub/admin.py`): its decisions write to the tick table too.
 """
@@ -11,9 +11,10 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from quality import incidents, thresholds
-from quality.models import Certificate, Finding, Incident, Threshold
+from quality.models import Certificate, Examination, FeedHour, Finding, Gap, Incident, Threshold
 from quality.thresholds import ThresholdRefused
 from tickhub.core import clock
+from tickhub.core.clock import HOUR_MS
 from tickhub.reference.facts_admin import FactsAdmin, link
 
 
@@ -135,3 +136,40 @@ class ThresholdAdmin(FactsAdmin):
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:  # Any: Django's signature
         thresholds.append(threshold=obj, actor=request.user.get_username())
+
+
+@admin.register(FeedHour)
+class FeedHourAdmin(FactsAdmin):
+    list_display = ("feed", "hour_at", "ticks", "usual_gap_ms", "session_ms", "missing_ms")
+    list_filter = ("feed__source", "feed__instrument")
+    list_select_related = ("feed__source",)
+
+    @admin.display(description="hour", ordering="hour")
+    def hour_at(self, row: FeedHour) -> str:
+        return clock.iso(row.hour * HOUR_MS)
+
+
+@admin.register(Gap)
+class GapAdmin(FactsAdmin):
+    list_display = ("feed", "from_at", "seconds", "kind", "cause", "state", "backfill_id", "found_at")
+    list_filter = ("kind", "state", "feed__source", "feed__instrument")
+    list_select_related = ("feed__source",)
+    search_fields = ("feed__symbol", "cause")
+
+    @admin.display(description="from", ordering="from_msc")
+    def from_at(self, gap: Gap) -> str:
+        return clock.iso(gap.from_msc)
+
+    @admin.display(description="seconds")
+    def seconds(self, gap: Gap) -> str:
+        return f"{(gap.to_msc - gap.from_msc) / 1000:,.1f}"
+
+
+@admin.register(Examination)
+class ExaminationAdmin(FactsAdmin):
+    list_display = ("source", "next_at")
+    list_select_related = ("source",)
+
+    @admin.display(description="examined up to", ordering="next_hour")
+    def next_at(self, row: Examination) -> str:
+        return clock.iso(row.next_hour * HOUR_MS)

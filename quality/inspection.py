@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from quality.checks import clocks, neighbours, prices, reverts, runs, tickflags, times, volumes
+from quality.checks import clocks, neighbours, prices, reverts, runs, sessions, tickflags, times, volumes
 from quality.checks.columns import Fields
 from quality.layout import Layout
 from quality.rules import Thresholds
@@ -63,7 +63,7 @@ def judge(batch: Batch, *, facts: Mapping[int, FeedFacts], limits: Limits) -> Ju
         _mark(judged, flag, check, batch)
     flags = layout.own(judged)
     own = {name: layout.own(layout.ticks[name]) for name in ("time", "time_msc", "volume", "flags")}
-    for flag, check in _of_poll(batch, own, limits).items():
+    for flag, check in _of_poll(batch, facts, own, limits).items():
         _mark(flags, flag, check, batch)
     return Judgement(flags, _spikes(layout, found))
 
@@ -104,7 +104,7 @@ def _of_neighbours(layout: Layout) -> _Checks:
     }
 
 
-def _of_poll(batch: Batch, ticks: Fields, limits: Limits) -> _Checks:
+def _of_poll(batch: Batch, facts: Mapping[int, FeedFacts], ticks: Fields, limits: Limits) -> _Checks:
     """Return the checks of what only the batch's own ticks have: places, times, and the poll that brought them."""
     latest_msc = min(batch.poll_msc + DAY_MS, LATEST_MSC)
     return {
@@ -116,6 +116,12 @@ def _of_poll(batch: Batch, ticks: Fields, limits: Limits) -> _Checks:
         Flag.FUTURE: lambda: times.future(ticks, poll_msc=batch.poll_msc, tolerance_ms=limits.future_tolerance_ms),
         Flag.AMBIGUOUS_TIME: lambda: _of_parts(batch, clocks.ambiguous_time),
         Flag.NO_SUCH_TIME: lambda: _of_parts(batch, clocks.no_such_time),
+        Flag.OUT_OF_SESSION: lambda: sessions.out_of_session(
+            batch,
+            calendars={feed_id: fact.calendar for feed_id, fact in facts.items()},
+            earliest_msc=limits.earliest_msc,
+            latest_msc=latest_msc,
+        ),
     }
 
 

@@ -1,4 +1,4 @@
-"""Findings, incidents, quarantine, certificates and thresholds."""
+"""Findings, incidents, quarantine, certificates, thresholds, examined hours and gaps."""
 
 from django.db import models
 from django.db.models.functions import Now
@@ -202,3 +202,85 @@ class Threshold(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} of {self.instrument or self.group or 'every instrument'}"
+
+
+class FeedHour(models.Model):
+    """What arrived of a feed in one UTC hour: what its arrival model is learned from."""
+
+    feed = models.ForeignKey(Feed, on_delete=models.PROTECT, related_name="+")
+    hour = models.IntegerField(help_text="Hours since 1970, UTC.")
+    ticks = models.BigIntegerField()
+    usual_gap_ms = models.BigIntegerField(null=True, help_text="The 0.99 quantile of the time between two ticks.")
+    session_ms = models.IntegerField(default=0, db_default=0, help_text="Time in session.")
+    missing_ms = models.IntegerField(default=0, db_default=0, help_text="Of it, what is missing.")
+
+    class Meta:
+        ordering = ["-hour", "feed_id"]
+        constraints = [
+            models.UniqueConstraint(fields=["feed", "hour"], name="feed_hour_once"),
+            models.CheckConstraint(condition=models.Q(ticks__gte=0), name="feed_hour_ticks_not_negative"),
+            models.CheckConstraint(
+                condition=models.Q(missing_ms__gte=0, missing_ms__lte=models.F("session_ms")),
+                name="feed_hour_missing_within_session",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"feed {self.feed_id} in hour {self.hour}"
+
+
+class Examination(models.Model):
+    """Up to where the hours of a source are examined."""
+
+    source = models.OneToOneField(Source, on_delete=models.PROTECT, primary_key=True, related_name="+")
+    next_hour = models.IntegerField(help_text="The first UTC hour (since 1970) that is not examined.")
+
+    def __str__(self) -> str:
+        return f"source {self.source_id} up to hour {self.next_hour}"
+
+
+class Gap(models.Model):
+    """A stretch of a feed without ticks, within one UTC hour, and why; filled when ticks of it came after all."""
+
+    class Kind(models.TextChoices):
+        CLOSED = "CLOSED"
+        QUIET = "QUIET"
+        STALLED = "STALLED"
+        DISCONNECTED = "DISCONNECTED"
+        UNKNOWN = "UNKNOWN"
+
+    class State(models.TextChoices):
+        OPEN = "OPEN"
+        FILLED = "FILLED"
+
+    feed = models.ForeignKey(Feed, on_delete=models.PROTECT, related_name="+")
+    from_msc = models.BigIntegerField(help_text="UTC; the stretch is half-open.")
+    to_msc = models.BigIntegerField()
+    kind = models.CharField(max_length=12, choices=Kind.choices)
+    cause = models.CharField(max_length=200)
+    state = models.CharField(max_length=6, choices=State.choices, default=State.OPEN)
+    found_at = models.DateTimeField(db_default=Now())
+    filled_at = models.DateTimeField(null=True)
+    backfill_id = models.BigIntegerField(null=True, help_text="The request by which it is asked for again.")
+
+    class Meta:
+        ordering = ["-from_msc", "feed_id"]
+        constraints = [
+            models.UniqueConstraint(fields=["feed", "from_msc"], name="gap_once_per_begin"),
+            models.CheckConstraint(condition=models.Q(from_msc__lt=models.F("to_msc")), name="gap_not_empty"),
+            models.CheckConstraint(
+                condition=models.Q(kind__in=["CLOSED", "QUIET", "STALLED", "DISCONNECTED", "UNKNOWN"]),
+                name="gap_kind_is_known",
+            ),
+            models.CheckConstraint(condition=models.Q(state__in=["OPEN", "FILLED"]), name="gap_state_is_known"),
+        ]
+        indexes = [
+            models.Index(
+                fields=["feed", "from_msc"],
+                condition=models.Q(state="OPEN", kind__in=["STALLED", "DISCONNECTED", "UNKNOWN"]),
+                name="gap_open_and_missing",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} of feed {self.feed_id} from {self.from_msc}"

@@ -1,12 +1,14 @@
-"""Reads of findings, incidents, quarantine and thresholds."""
+"""Reads of findings, incidents, quarantine, thresholds, examined hours and gaps."""
 
 from dataclasses import dataclass
 
 import numpy as np
-from django.db.models import Q
+from django.db.models import F, Q, QuerySet, Value
 
-from quality import rules
-from quality.models import QuarantinedTick, Threshold
+from quality import arrivals, rules
+from quality.completeness import Hour
+from quality.gaps import MISSING
+from quality.models import Examination, FeedHour, Gap, QuarantinedTick, Threshold
 from quality.rules import Row, Version
 from tickhub.core import ticks as tick_arrays
 from tickhub.core.ticks import Int64s, Mask, Ticks
@@ -130,3 +132,46 @@ def thresholds(*, up_to: int | None = None) -> Version:
         found = found.filter(pk__lte=up_to)
     columns = ("pk", "instrument_id", "group", "name", "effect", "value")
     return rules.version_of(Row(*row) for row in found.values_list(*columns))
+
+
+def next_hour(*, source_id: int) -> int | None:
+    """Return the first UTC hour of a source that is not examined; None where none is."""
+    return Examination.objects.filter(pk=source_id).values_list("next_hour", flat=True).first()
+
+
+def allowed_ms(*, feed_ids: list[int], hour: int) -> dict[int, int]:
+    """Return the longest normal silence of each feed in a UTC hour (since 1970), in milliseconds."""
+    # The same hours of days, and all of the day before: no others are looked at.
+    rows = (
+        FeedHour.objects.filter(feed_id__in=feed_ids, hour__lt=hour, hour__gte=hour - arrivals.LEARNED_HOURS)
+        .alias(of_day=(Value(hour) - F("hour")) % 24)
+        .filter(Q(of_day=0) | Q(hour__gte=hour - arrivals.LEARNED_HOURS_OF_ALL))
+        .exclude(usual_gap_ms=None)
+        .order_by("feed_id", "hour")
+        .values_list("feed_id", "hour", "usual_gap_ms")
+    )
+    learned: dict[int, list[tuple[int, int]]] = {feed_id: [] for feed_id in feed_ids}
+    for feed_id, at, usual_ms in rows:
+        learned[feed_id].append((at, usual_ms or 0))
+    found = {}
+    for feed_id, pairs in learned.items():
+        hours, usual = arrivals.hours_of(pairs)
+        found[feed_id] = arrivals.allowed_ms(hour, hours=hours, usual_ms=usual)
+    return found
+
+
+def examined(*, feed_id: int, from_hour: int, to_hour: int) -> list[Hour]:
+    """Return the examined hours of a feed within ``[from_hour, to_hour)``, ascending."""
+    rows = FeedHour.objects.filter(feed_id=feed_id, hour__gte=from_hour, hour__lt=to_hour).order_by("hour")
+    return [Hour(*row) for row in rows.values_list("hour", "session_ms", "missing_ms")]
+
+
+def gaps(*, feed_id: int, from_msc: int, to_msc: int) -> QuerySet[Gap]:
+    """Return the stretches without ticks of a feed that reach into ``[from_msc, to_msc)``, ascending, filled or not."""
+    return Gap.objects.filter(feed_id=feed_id, from_msc__lt=to_msc, to_msc__gt=from_msc).order_by("from_msc")
+
+
+def open_gaps(*, source_id: int, limit: int = 10_000) -> list[Gap]:
+    """Return the newest stretches of a source of which something is missing, by feed, ascending."""
+    rows = Gap.objects.filter(feed__source_id=source_id, state=Gap.State.OPEN, kind__in=sorted(MISSING))
+    return sorted(rows.order_by("-from_msc")[:limit], key=lambda gap: (gap.feed_id, gap.from_msc))

@@ -25,6 +25,7 @@ _REASONS = {
     "OFF_GRID": "a price is no multiple of the instrument's step",
     "BAD_VOLUME": "its volume is below zero, or its two volumes contradict each other",
     "FLAG_MISMATCH": "the terminal's flags contradict its prices",
+    "OUT_OF_SESSION": "the instrument's calendar is closed at its time",
     "OUTSIDE_BAND": "a price is outside the instrument's daily limits",
     "RELEASED": "it was held and somebody has released it",
 }

@@ -4,7 +4,7 @@ The server packs the rows of a piece into one value, which is decoded in place: 
 for each row, and measured half as fast.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,6 +53,11 @@ _BEFORE = (
 _FROM = (
     f"{_PACK} FROM (SELECT * FROM tick WHERE feed_id = %s AND time_msc >= %s AND (time_msc, seq) >= (%s, %s)"
     " ORDER BY time_msc, seq LIMIT %s) AS piece"
+)
+
+_TIMES = (
+    "SELECT string_agg(int8send(time_msc), ''::bytea ORDER BY time_msc) FROM tick"
+    " WHERE feed_id = %s AND time_msc >= %s AND time_msc < %s"
 )
 
 
@@ -106,6 +111,47 @@ def around(*, feed_id: int, time_msc: int, seq: int, count: int) -> tuple[Stored
     key = [feed_id, time_msc, time_msc, seq, count]
     before = _decode(_fetch(_BEFORE, key))
     return before.take(slice(None, None, -1)), _decode(_fetch(_FROM, key))
+
+
+def read_times(*, feed_id: int, from_msc: int, to_msc: int) -> Int64s:
+    """Return only the times of a feed's stored ticks within ``[from_msc, to_msc)``, UTC milliseconds, ascending."""
+    packed = _fetch(_TIMES, [feed_id, from_msc, to_msc])
+    return np.frombuffer(packed or b"", dtype=">i8").astype(np.int64)
+
+
+def earliest(*, feed_id: int) -> int | None:
+    """Return the time of a feed's first stored tick, UTC milliseconds; None where there is none."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT time_msc FROM tick WHERE feed_id = %s ORDER BY time_msc LIMIT 1", [feed_id])
+        row = cursor.fetchone()
+    return int(row[0]) if row else None
+
+
+def newest_before(*, feed_id: int, from_msc: int, to_msc: int) -> int | None:
+    """Return the time of a feed's newest stored tick within ``[from_msc, to_msc)``, UTC; None where there is none."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT time_msc FROM tick WHERE feed_id = %s AND time_msc >= %s AND time_msc < %s"
+            " ORDER BY time_msc DESC LIMIT 1",
+            [feed_id, from_msc, to_msc],
+        )
+        row = cursor.fetchone()
+    return int(row[0]) if row else None
+
+
+def any_within(*, periods: Sequence[tuple[int, int, int]]) -> list[bool]:
+    """Return for each ``(feed_id, after_msc, to_msc)`` whether a tick is stored behind the one and before the other."""
+    if not periods:
+        return []
+    feed_ids, after_msc, to_msc = (list(column) for column in zip(*periods, strict=True))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT EXISTS (SELECT FROM tick t WHERE t.feed_id = p.feed_id AND t.time_msc > p.after_msc"
+            " AND t.time_msc < p.to_msc) FROM unnest(%s::int2[], %s::int8[], %s::int8[])"
+            " WITH ORDINALITY AS p (feed_id, after_msc, to_msc, n) ORDER BY n",
+            [feed_ids, after_msc, to_msc],
+        )
+        return [bool(row[0]) for row in cursor.fetchall()]
 
 
 def read_batch(*, batch_id: int, first_msc: int, last_msc: int) -> Stored:

@@ -263,6 +263,8 @@ def _outcome(batch: Batch, written: Written, held: Mask, flags: FlagArray, basis
     """Describe what became of each part: digests by UTC hour of the stored ticks, the held ones and the duplicates.
 
     And what its ticks were judged by, so that they can be judged again alike.
+
+    ``calendar`` names the session calendar and its version that the part was judged by, where one is known.
     """
     outcome: list[dict[str, object]] = []
     everything_stored = bool(written.is_stored.all())
@@ -280,6 +282,7 @@ def _outcome(batch: Batch, written: Written, held: Mask, flags: FlagArray, basis
                 "flagged": int(flagged[place].sum()) if any_flagged else 0,
                 "judged": basis.as_json(part.feed_id),
             }
+            | ({} if (calendar := basis.facts[part.feed_id].calendar) is None else {"calendar": calendar.label})
         )
     return outcome
 

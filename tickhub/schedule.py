@@ -15,6 +15,8 @@ _TASKS = (
     ("tickhub.watch_host_clock", 30),
     ("tickhub.certify", 300),
     ("tickhub.compare_stations", consistency.PERIOD_S),
+    ("tickhub.examine_hours", 60),
+    ("tickhub.fill_gaps", 60),
     ("ingest.forget_connections", 3600),
 )
 

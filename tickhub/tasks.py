@@ -11,7 +11,18 @@ from django.db import DatabaseError, InterfaceError, connection
 from ingest import connections, inbox, queries, sessions
 from quality import incidents
 from storage import latest
-from tickhub import certifying, consistency, disk, hostclock, overflow, pipeline, publishing, watching
+from tickhub import (
+    certifying,
+    consistency,
+    disk,
+    examining,
+    filling,
+    hostclock,
+    overflow,
+    pipeline,
+    publishing,
+    watching,
+)
 from tickhub.celery import app
 from tickhub.core import clock, metrics
 from tickhub.core.errors import TransientError, UsageError
@@ -88,6 +99,18 @@ def watch_overflow(**_: object) -> None:
 def watch_sources(**_: object) -> None:
     """Open and resolve the incidents of sources."""
     watching.watch()
+
+
+@app.task(name="tickhub.examine_hours")
+def examine_hours(**_: object) -> None:
+    """Examine the hours of every source that are complete by now."""
+    examining.examine()
+
+
+@app.task(name="tickhub.fill_gaps")
+def fill_gaps(**_: object) -> None:
+    """Have what is missing asked for again; tell of sessions of which too much is."""
+    filling.fill()
 
 
 @app.task(name="tickhub.watch_host_clock")

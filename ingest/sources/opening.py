@@ -25,14 +25,13 @@ from ingest.sources.tape import GeneratedTape, RecordingTape
 from ingest.sources.terminal import Health, OpenSource, PlainSource, Terminal
 from tickhub.core import clock, zones
 from tickhub.core.errors import UsageError
-from tickhub.core.symbols import SymbolFacts
+from tickhub.core.symbols import SIM_SERVER, SymbolFacts
 from tickhub.core.zones import ClockRule, Epochs
 
 __all__ = ["Playback", "SimulatedSource", "open_for_rereading", "open_source", "stand_again"]
 
 # Epochs of a simulated terminal's clock reach so far into the future.
 _AHEAD_MS = 730 * clock.DAY_MS
-SIM_SERVER = "Simulated-Demo"
 REPLAY_SERVER = "Recording"
 
 

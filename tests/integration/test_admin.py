@@ -13,7 +13,7 @@ from ingest.models import Batch
 from ingest.sources.terminal import Health
 from quality import certificates, thresholds
 from quality.certificates import New
-from quality.models import Incident, Threshold
+from quality.models import Examination, FeedHour, Gap, Incident, Threshold
 from tests import running
 from tests.builders import NOON_MSC, make_ticks
 from tests.capturing import make_rig
@@ -53,6 +53,9 @@ def capture_something() -> None:
     running.keep()
     new = New(1, 1, NOON_MSC, NOON_MSC + HOUR_MS, is_whole=True, through_batch_id=1, document="{}", sha256="0" * 64)
     certificates.append([new], feed_id=rig.feeds["EURUSD"].pk)
+    FeedHour.objects.create(feed=rig.feeds["EURUSD"], hour=1, ticks=0)
+    Examination.objects.create(source=Source.objects.get(), next_hour=2)
+    Gap.objects.create(feed=rig.feeds["EURUSD"], from_msc=5, to_msc=6, kind="QUIET")
 
 
 def test_every_list_and_every_row_opens(operator: Client) -> None:

@@ -8,11 +8,11 @@ from django.apps import apps
 from django.db import IntegrityError, transaction
 
 from ingest.models import AgentToken, Backfill, Batch, ConnectionMinute, Cursor, Lease, Reread
-from quality.models import Certificate, Incident, QuarantinedTick, Threshold
+from quality.models import Certificate, FeedHour, Gap, Incident, QuarantinedTick, Threshold
 from storage.models import Partition
 from tests.builders import NOON_MSC
 from tests.capturing import Rig, make_rig
-from tickhub.reference.models import ClockCorrection, ClockEpoch, Feed, Instrument, Source
+from tickhub.reference.models import ClockCorrection, ClockEpoch, Feed, Instrument, SessionCalendar, Source
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -127,10 +127,20 @@ def threshold(name: str = "STUCK_MS", *, effect: str = "SET", value: int | None 
     )
 
 
+def feed_hour(rig: Rig, ticks: int = 0, missing_ms: int = 0) -> None:
+    FeedHour.objects.create(feed=rig.feeds["EURUSD"], hour=1, ticks=ticks, missing_ms=missing_ms)
+
+
+def gap(rig: Rig, to_msc: int = 6, kind: str = "QUIET", state: str = "OPEN") -> None:
+    Gap.objects.create(feed=rig.feeds["EURUSD"], from_msc=5, to_msc=to_msc, kind=kind, state=state)
+
+
 # Each row breaks one constraint and no other.
 BREAKS: list[tuple[str, Callable[[Rig], object]]] = [
     ("instrument_digits_at_most_8", lambda _: Instrument.objects.create(code="X", digits=9)),
     ("instrument_code_not_empty", lambda _: Instrument.objects.create(code="", digits=5)),
+    ("calendar_name_is_lower_case", lambda _: SessionCalendar.objects.create(name="FX", zone="UTC")),
+    ("calendar_version_counts_from_1", lambda _: SessionCalendar.objects.create(name="x", zone="UTC", version=0)),
     ("source_name_not_empty", lambda _: Source.objects.create(name="", spec="", scheme="sim")),
     ("feed_once_per_source", feed),
     ("epoch_once_per_start", lambda rig: twice(epoch, rig)),
@@ -150,6 +160,13 @@ BREAKS: list[tuple[str, Callable[[Rig], object]]] = [
     ("certificate_once_per_number", lambda rig: two_certificates(rig, revision=2)),
     ("certificate_once_per_revision", lambda rig: two_certificates(rig, number=2)),
     ("certificate_has_number_and_period", lambda rig: certificate(rig, number=0)),
+    ("feed_hour_once", lambda rig: twice(feed_hour, rig)),
+    ("feed_hour_ticks_not_negative", lambda rig: feed_hour(rig, ticks=-1)),
+    ("feed_hour_missing_within_session", lambda rig: feed_hour(rig, missing_ms=1)),
+    ("gap_kind_is_known", lambda rig: gap(rig, kind="LOST")),
+    ("gap_not_empty", lambda rig: gap(rig, to_msc=5)),
+    ("gap_once_per_begin", lambda rig: twice(gap, rig)),
+    ("gap_state_is_known", lambda rig: gap(rig, state="GONE")),
     ("incident_severity_is_known", lambda rig: incident(rig, severity="BAD")),
     ("agent_token_is_sha256", lambda rig: token(rig, "the token itself")),
     ("reread_kind_known", lambda rig: reread(rig, "GUESS")),

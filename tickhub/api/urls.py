@@ -10,5 +10,7 @@ urlpatterns = [
     path("quality/certificates/<int:certificate_id>/", certificates.CertificateView.as_view(), name="certificate"),
     path("quality/validate/", views.ValidateView.as_view(), name="quality-validate"),
     path("ticks/locate/", views.LocateTickView.as_view(), name="ticks-locate"),
+    path("feeds/", views.FeedsView.as_view(), name="feeds"),
+    path("quality/gaps/", views.GapsView.as_view(), name="quality-gaps"),
     path("ticks/latest/", views.LatestTicksView.as_view(), name="ticks-latest"),
 ]

@@ -13,6 +13,7 @@ from tickhub.core import clock, flags
 from tickhub.core import ticks as tick_arrays
 from tickhub.core.batch import SEQ_MAX, Batch, Part
 from tickhub.core.flags import INFORMATIONAL
+from tickhub.reference import calendars
 from tickhub.reference import queries as reference
 from tickhub.reference.models import Instrument
 from tickhub.reference.queries import FeedFacts
@@ -33,6 +34,8 @@ def judge(given: Given) -> dict[str, Any]:  # Any: JSON
         digits=instrument.digits,
         is_quoted=instrument.price_basis == Instrument.PriceBasis.QUOTE,
         negative_prices=instrument.negative_prices,
+        instrument_id=instrument.pk,
+        calendar=None if instrument.calendar is None else calendars.read(instrument.calendar),
     )
     limits = Limits(
         earliest_msc=settings.EARLIEST_MSC,

@@ -1,4 +1,4 @@
-"""Health, the newest tick of each instrument, where a tick is, and what is wrong with given ticks."""
+"""Health, feeds and their states, gaps, newest ticks, where a tick is, and what is wrong with given ticks."""
 
 from django.http import UnreadablePostError
 from rest_framework.permissions import AllowAny
@@ -6,10 +6,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from tickhub.api import given_ticks, health, latest_ticks, locating, validating
+from tickhub.api import feeds, gaps, given_ticks, health, latest_ticks, locating, validating
 from tickhub.api.given_ticks import BadInput
 from tickhub.api.keys import BadKey, TickKey
 from tickhub.api.locating import NotFound
+from tickhub.core.errors import UsageError
 
 
 class HealthView(APIView):
@@ -21,6 +22,39 @@ class HealthView(APIView):
     def get(self, request: Request) -> Response:
         report = health.report()
         return Response(report, status=200 if report["status"] == "ok" else 503)
+
+
+class FeedsView(APIView):
+    """Every feed with its state now and the reason for it."""
+
+    permission_classes = (AllowAny,)
+    authentication_classes = ()
+
+    def get(self, request: Request) -> Response:
+        return Response(feeds.report())
+
+
+class GapsView(APIView):
+    """What is missing of an instrument in a period, why, and how complete its feeds are."""
+
+    permission_classes = (AllowAny,)
+    authentication_classes = ()
+
+    def get(self, request: Request) -> Response:
+        asked = request.query_params
+        try:
+            question = gaps.read(
+                instrument=asked.get("instrument"),
+                start=asked.get("start"),
+                end=asked.get("end"),
+                parts=asked.get("parts"),
+            )
+        except UsageError as error:
+            return Response({"detail": str(error)}, status=400)
+        found = gaps.report(question)
+        if not found:
+            return Response({"detail": f"instrument not known: {question.instrument}"}, status=404)
+        return Response(found)
 
 
 class LatestTicksView(APIView):

@@ -4,6 +4,7 @@ import datetime as dt
 import time
 
 SECOND_MS = 1_000
+MINUTE_MS = 60_000
 HOUR_MS = 3_600_000
 DAY_MS = 86_400_000
 # What a calendar date can express: years 1 to 9999.

@@ -34,6 +34,7 @@ class Flag(enum.IntFlag):
     FLAG_MISMATCH = 1 << 22
     OUTSIDE_BAND = 1 << 24
     RELEASED = 1 << 27
+    OUT_OF_SESSION = 1 << 23
 
 
 # What cannot be a tick of its instrument; it goes to quarantine with its bytes.

@@ -3,6 +3,9 @@
 import math
 from dataclasses import asdict, dataclass
 
+# What the generated market calls its server; behind an agent nothing else tells it from a terminal.
+SIM_SERVER = "Simulated-Demo"
+
 
 @dataclass(frozen=True, slots=True)
 class SymbolFacts:

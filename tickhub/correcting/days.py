@@ -20,6 +20,7 @@ from tickhub.correcting import rows as day_rows
 from tickhub.correcting.batches import LedgerDiffers, Restating
 from tickhub.correcting.rows import CapturedRows, Recast
 from tickhub.reference import corrections
+from tickhub.reference import queries as reference
 from tickhub.reference.models import ClockCorrection
 
 _TOLD_CONFLICTS = 20
@@ -113,6 +114,7 @@ def read(correction: ClockCorrection, day: int, feed_ids: list[int]) -> Day:
         corrections.epochs_made(correction),
         polled_msc=polled_msc[np.searchsorted(batch_ids, rows.batch_id)],
         is_playback=correction.source.is_replay,
+        calendars={feed_id: fact.calendar for feed_id, fact in reference.feed_facts(feed_ids).items()},
     )
     return Day(day, low, high, feed_ids, rows, recast, batch_ids)
 
@@ -175,7 +177,7 @@ def write(correction: ClockCorrection, day: Day, *, total: Figures, still_ours: 
         _hold_timeless(rows, recast)
         for some in restated(correction, day):
             inbox.restate(some)
-        for flag in (Flag.AMBIGUOUS_TIME, Flag.NO_SUCH_TIME):
+        for flag in (Flag.AMBIGUOUS_TIME, Flag.NO_SUCH_TIME, Flag.OUT_OF_SESSION):
             _tell(flag, correction, rows, recast)
         done = day.figures
         done.conflicts = len(moved)

@@ -1,20 +1,24 @@
 """What was captured of a source in a day: the rows of the tick table and of the quarantine, as one."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from quality import queries as quality_queries
+from quality import sessions
+from quality.checks import sessions as session_checks
 from storage import reader
 from tickhub.core import recasting
 from tickhub.core import ticks as tick_arrays
+from tickhub.core.calendars import Calendar
 from tickhub.core.flags import HOLD, Flag
 from tickhub.core.recasting import Placed
 from tickhub.core.ticks import Int64s, Mask, Ticks
 from tickhub.core.zones import Epochs
 
-# Flags that are facts of the clock, decided anew under another one.
-_OF_THE_CLOCK = int(Flag.AMBIGUOUS_TIME | Flag.NO_SUCH_TIME)
+# Flags that follow from the clock, decided anew under another one.
+_OF_THE_CLOCK = int(Flag.AMBIGUOUS_TIME | Flag.NO_SUCH_TIME | Flag.OUT_OF_SESSION)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,19 +94,42 @@ class Recast:
         return (self.quality & int(Flag.AMBIGUOUS_TIME)) != 0
 
 
-def recast(rows: CapturedRows, epochs: Epochs, *, polled_msc: Int64s, is_playback: bool) -> Recast:
-    """Place rows under other epochs; ``polled_msc`` is the time of each row's poll, UTC by the old reckoning."""
+def recast(
+    rows: CapturedRows,
+    epochs: Epochs,
+    *,
+    polled_msc: Int64s,
+    is_playback: bool,
+    calendars: Mapping[int, Calendar | None],
+) -> Recast:
+    """Place rows under other epochs; ``polled_msc`` is the time of each row's poll, UTC by the old reckoning.
+
+    ``calendars`` are those of the feeds by id: a tick may lie in its session by the new time only.
+    """
     seen_msc = polled_msc + rows.offset_ms if is_playback else polled_msc
     placed: Placed = recasting.place(rows.wall_msc, epochs, polled_msc=seen_msc, is_playback=is_playback)
     offsets = np.array([row.offset_ms for row in epochs.rows], dtype=np.int64)[placed.place]
     quality = rows.quality & ~_OF_THE_CLOCK
     quality |= np.where(placed.is_unsure, int(Flag.AMBIGUOUS_TIME), 0)
     quality |= np.where(placed.is_nowhere, int(Flag.NO_SUCH_TIME), 0)
+    ticks = tick_arrays.shift_each(rows.ticks, rows.offset_ms - offsets)
+    quality |= np.where(_out_of_session(ticks["time_msc"], rows, calendars), int(Flag.OUT_OF_SESSION), 0)
     return Recast(
-        ticks=tick_arrays.shift_each(rows.ticks, rows.offset_ms - offsets),
+        ticks=ticks,
         epoch_id=np.array([row.epoch_id for row in epochs.rows], dtype=np.int64)[placed.place],
         offset_ms=offsets,
         quality=quality,
         is_released=rows.is_held & ~rows.is_rejected & ((quality & int(HOLD)) == 0),
         is_timeless=placed.is_nowhere & ~rows.is_held,
     )
+
+
+def _out_of_session(time_msc: Int64s, rows: CapturedRows, calendars: Mapping[int, Calendar | None]) -> Mask:
+    marks = np.zeros(len(time_msc), dtype=bool)
+    is_plausible = (rows.quality & int(Flag.IMPLAUSIBLE_DAY)) == 0
+    for feed_id in np.unique(rows.feed_id).tolist():
+        calendar = calendars[feed_id]
+        if calendar is not None:
+            own = is_plausible & (rows.feed_id == feed_id)
+            marks[own] = session_checks.closed(time_msc[own], calendar, earliest_msc=0, latest_msc=sessions.LATEST_MSC)
+    return marks

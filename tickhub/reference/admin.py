@@ -1,12 +1,20 @@
 """Sources, feeds, instruments and clocks in the admin."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from django import forms
 from django.contrib import admin
 from django.http import HttpRequest
 
+from tickhub.core.calendars import InvalidCalendar
+from tickhub.reference import calendars
 from tickhub.reference.facts_admin import FactsAdmin
-from tickhub.reference.models import ClockCorrection, ClockEpoch, Feed, FeedFact, Instrument, Source
+from tickhub.reference.models import ClockCorrection, ClockEpoch, Feed, FeedFact, Instrument, SessionCalendar, Source
+
+if TYPE_CHECKING:
+    _Form = forms.ModelForm[SessionCalendar]
+else:
+    _Form = forms.ModelForm
 
 
 @admin.register(Source)
@@ -64,15 +72,58 @@ class FeedFactAdmin(FactsAdmin):
 
 @admin.register(Instrument)
 class InstrumentAdmin(FactsAdmin):
-    """The one place where an operator corrects what a terminal does not tell: basis, and prices below zero."""
+    """The one place where an operator corrects what a terminal does not tell: basis, session, and prices below zero."""
 
-    list_display = ("code", "digits", "price_basis", "negative_prices")
-    list_filter = ("price_basis",)
+    list_display = ("code", "digits", "price_basis", "negative_prices", "calendar", "calendar_by")
+    list_filter = ("price_basis", "calendar")
+    list_select_related = ("calendar",)
     search_fields = ("code",)
-    readonly_fields = ("code",)
+    readonly_fields = ("code", "calendar_by")
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # Any: Django's signature
         return admin.ModelAdmin.has_change_permission(self, request, obj)
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:  # Any: as above
+        super().save_model(request, obj, form, change)
+        if "calendar" in form.changed_data:
+            calendars.assign(obj, before=form.initial["calendar"], actor=request.user.get_username())
+
+
+class SessionCalendarForm(_Form):
+    """Refuses texts that cannot be read, with the line that is wrong."""
+
+    def clean(self) -> dict[str, Any]:  # Any: Django's signature
+        cleaned = super().clean() or self.cleaned_data
+        try:
+            # A known calendar's name is no field of the form.
+            texts = {"name": self.instance.name} | {name: cleaned.get(name, "") for name in self.fields}
+            calendars.read(SessionCalendar(**texts))
+        except InvalidCalendar as error:
+            raise forms.ValidationError(str(error)) from error
+        return cleaned
+
+
+@admin.register(SessionCalendar)
+class SessionCalendarAdmin(FactsAdmin):
+    """Operators make and change calendars: each change is the next version, and stands in the audit ledger."""
+
+    form = SessionCalendarForm  # type: ignore[assignment]  # the base knows no model of its rows
+    list_display = ("name", "version", "zone", "hours", "breaks", "changed_at")
+    search_fields = ("name",)
+    fields = ("name", "version", "zone", "hours", "breaks", "holidays", "rollover", "changed_at")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:  # Any: as above
+        # Batches record the name: it stays.
+        return ("version", "changed_at") if obj is None else ("name", "version", "changed_at")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return admin.ModelAdmin.has_add_permission(self, request)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # Any: as above
+        return admin.ModelAdmin.has_change_permission(self, request, obj)
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:  # Any: as above
+        calendars.save(obj, actor=request.user.get_username())
 
 
 @admin.register(ClockEpoch)

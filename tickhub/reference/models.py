@@ -15,6 +15,17 @@ class Instrument(models.Model):
     digits = models.PositiveSmallIntegerField(help_text="Decimals of a price; the point is 10^-digits.")
     price_basis = models.CharField(max_length=5, choices=PriceBasis.choices, default=PriceBasis.QUOTE)
     negative_prices = models.BooleanField(default=False, help_text="Prices may fall below zero (oil has).")
+    calendar = models.ForeignKey(
+        "SessionCalendar",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="instruments",
+        help_text="When it can be traded; empty: not known, it is never taken for closed.",
+    )
+    calendar_by = models.CharField(
+        max_length=8, db_default="", default="", blank=True, help_text="What chose the calendar: rule or operator."
+    )
 
     class Meta:
         ordering = ["code"]
@@ -153,3 +164,34 @@ class ClockCorrection(models.Model):
 
     def __str__(self) -> str:
         return f"{self.source} from {self.old_clock} to {self.clock}"
+
+
+class SessionCalendar(models.Model):
+    """When instruments can be traded, as text (``tickhub/core/calendars.py``); the audit ledger keeps every version."""
+
+    name = models.CharField(max_length=40, unique=True)
+    version = models.PositiveIntegerField(default=1, help_text="One more with every change; batches record it.")
+    zone = models.CharField(max_length=60, help_text="The time zone of all times below, such as America/New_York.")
+    hours = models.TextField(help_text="One line each: Sun 17:00 - Fri 17:00, or Mon-Fri 09:30-16:00.")
+    breaks = models.TextField(blank=True, default="", help_text="Closed within the hours: Mon-Thu 17:00-18:00.")
+    holidays = models.TextField(
+        blank=True,
+        default="",
+        help_text="One line each: 12-25 closed (every year), 2026-11-27 closes 13:00, 2026-01-02 opens 10:00.",
+    )
+    rollover = models.CharField(
+        max_length=5, default="00:00", help_text="When a day of trade begins; from 17:00 on it is the next date's."
+    )
+    changed_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(name__regex="^[a-z0-9][a-z0-9-]*$"), name="calendar_name_is_lower_case"
+            ),
+            models.CheckConstraint(condition=models.Q(version__gte=1), name="calendar_version_counts_from_1"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name

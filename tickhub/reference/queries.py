@@ -7,26 +7,36 @@ from itertools import pairwise
 from django.db.models import QuerySet
 
 from tickhub.core import zones
+from tickhub.core.calendars import Calendar
 from tickhub.core.errors import UsageError
-from tickhub.core.symbols import SymbolFacts
+from tickhub.core.symbols import SIM_SERVER, SymbolFacts
 from tickhub.core.zones import Epochs
+from tickhub.reference import calendars
 from tickhub.reference.models import ClockEpoch, Feed, FeedFact, Instrument, Source
 
 
 @dataclass(frozen=True, slots=True)
 class FeedFacts:
-    """What judging needs to know of a feed's instrument; ``instrument_id`` is None where it is in no database."""
+    """What judging needs to know of a feed's instrument.
+
+    A calendar of None is an unknown session, an ``instrument_id`` of None one that is in no database.
+    """
 
     feed_id: int
     digits: int
     is_quoted: bool
     negative_prices: bool
     instrument_id: int | None = None
+    calendar: Calendar | None = None
 
 
 def feed_facts(feed_ids: Iterable[int]) -> dict[int, FeedFacts]:
-    """Return the facts of the feeds that exist."""
-    rows = Feed.objects.filter(pk__in=list(feed_ids)).select_related("instrument").order_by("pk")
+    """Return the facts of the feeds that exist.
+
+    :raises tickhub.core.calendars.InvalidCalendar: if a calendar's texts cannot be read
+    """
+    wanted = Feed.objects.filter(pk__in=list(feed_ids))
+    rows = wanted.select_related("source", "instrument__calendar").order_by("pk")
     return {
         feed.pk: FeedFacts(
             feed_id=feed.pk,
@@ -34,6 +44,7 @@ def feed_facts(feed_ids: Iterable[int]) -> dict[int, FeedFacts]:
             is_quoted=feed.instrument.price_basis == Instrument.PriceBasis.QUOTE,
             negative_prices=feed.instrument.negative_prices,
             instrument_id=feed.instrument_id,
+            calendar=calendar_of(feed),
         )
         for feed in rows
     }
@@ -44,9 +55,21 @@ def instrument(*, code: str) -> Instrument | None:
     return Instrument.objects.filter(code=code).first()
 
 
+def calendar_of(feed: Feed) -> Calendar | None:
+    """Return the calendar of a feed, given with source and instrument; None: its session is not known.
+
+    The generated market never closes, whatever its instruments are called.
+
+    :raises tickhub.core.calendars.InvalidCalendar: if its texts cannot be read
+    """
+    row = feed.instrument.calendar
+    is_generated = feed.source.scheme == "sim" or feed.source.server_name == SIM_SERVER
+    return None if row is None or is_generated else calendars.read(row)
+
+
 def feeds(*, source: str | None = None, symbol: str | None = None) -> QuerySet[Feed]:
     """Return feeds with their sources and instruments, by source and symbol."""
-    rows = Feed.objects.select_related("source", "instrument").order_by("source_id", "symbol")
+    rows = Feed.objects.select_related("source", "instrument__calendar").order_by("source_id", "symbol")
     if source is not None:
         rows = rows.filter(source__name=source)
     if symbol is not None:

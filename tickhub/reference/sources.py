@@ -8,7 +8,7 @@ from tickhub.audit import ledger as audit
 from tickhub.core import clock, zones
 from tickhub.core.errors import UsageError
 from tickhub.core.zones import ClockRule
-from tickhub.reference import codes
+from tickhub.reference import calendars, codes
 from tickhub.reference.models import ClockEpoch, Feed, Instrument, Source
 
 # How far ahead epochs are written: a source that is started once in two years knows its next switch.
@@ -139,6 +139,7 @@ def register_feeds(*, source: Source, symbols: list[SymbolDescription]) -> list[
     """
     feeds = []
     with transaction.atomic(durable=True):
+        calendars.ensure()
         for described in symbols:
             instrument, _ = Instrument.objects.get_or_create(
                 code=described.instrument or codes.canonical(described.symbol),
@@ -147,6 +148,7 @@ def register_feeds(*, source: Source, symbols: list[SymbolDescription]) -> list[
                     "price_basis": Instrument.PriceBasis.QUOTE if described.is_quoted else Instrument.PriceBasis.LAST,
                 },
             )
+            calendars.choose(instrument)
             feed, _ = Feed.objects.select_related("instrument").get_or_create(
                 source=source,
                 symbol=described.symbol,
