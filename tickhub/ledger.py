@@ -1,6 +1,7 @@
 """Adds up what the stations say of themselves: captured, stored, quarantined, duplicates, failed, waiting, by feed and
 UTC hour, from the rows that each station wrote in its own transaction."""
 
+import json
 from dataclasses import dataclass, field
 
 from django.db import connection
@@ -68,6 +69,17 @@ def flagged(source_id: int, feed_ids: list[int]) -> int:
             [source_id, feed_ids],
         )
         return int(cursor.fetchone()[0])
+
+
+def judged_by(source_id: int, feed_id: int, *, from_msc: int, to_msc: int) -> list[list[int]]:
+    """Return what the batches with ticks in a period were judged by, each once: see :mod:`tickhub.judging`."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT DISTINCT part->'judged' FROM ingest_batch b, jsonb_array_elements(b.outcome) AS part"
+            f" WHERE b.source_id = %s AND {queries.TOUCHES} AND (part->>'feed')::int = %s AND part ? 'judged'",
+            [source_id, from_msc, to_msc, feed_id],
+        )
+        return sorted(json.loads(row[0]) if isinstance(row[0], str) else row[0] for row in cursor.fetchall())
 
 
 def total(hours: Hours) -> int:

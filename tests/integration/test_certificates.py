@@ -13,8 +13,8 @@ from django.test import Client
 from pytest_django import Settings
 
 from ingest import leases
-from quality import certificates
-from quality.models import Certificate, Incident
+from quality import certificates, rules
+from quality.models import Certificate, Gap, Incident
 from tests import running
 from tests.builders import NOON_MSC, make_ticks
 from tests.capturing import Rig, make_rig
@@ -170,6 +170,36 @@ def test_flags_are_counted_of_the_stored_ticks() -> None:
     issue()
 
     assert bodies()[0]["flags"]["CROSSED"] == 2
+
+
+def test_a_stretch_that_is_missing_makes_its_hour_not_whole_until_it_is_filled() -> None:
+    rig = captured(0, HOUR_MS)
+    prove(rig, HOUR_MS)
+    issue()
+    missing = Gap.objects.create(
+        feed=rig.feeds["EURUSD"],
+        from_msc=NOON_MSC + 60_000,
+        to_msc=NOON_MSC + 180_000,
+        kind="DISCONNECTED",
+        cause="cut",
+    )
+
+    assert issue() == 1
+    Gap.objects.filter(pk=missing.pk).update(state="FILLED")
+    assert issue() == 1
+
+    assert [b["reasons"] for b in bodies()] == [[], ["120 s DISCONNECTED: cut"], []]
+    assert [b["is_whole"] for b in bodies()] == [True, False, True]
+
+
+def test_a_certificate_says_what_its_ticks_were_judged_by() -> None:
+    rig = captured(0, HOUR_MS)
+    prove(rig, HOUR_MS)
+
+    issue()
+
+    # The checks' revision, no threshold set, five digits, quoted, no negative prices.
+    assert bodies()[0]["judged_by"] == [[rules.REVISION, 0, 5, 1, 0]]
 
 
 def test_nothing_of_a_certificate_can_be_changed_in_the_database() -> None:

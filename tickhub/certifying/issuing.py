@@ -1,10 +1,11 @@
 """Issues certificates: one for each whole UTC hour of a feed, and a further revision where an hour has changed since.
 
-An hour is due once the feed's watermark has passed its end and a pass over the source's past has proven it; one that
-no pass proves for hours is certified as it is, and says so.
+An hour is due once the feed's watermark has passed its end, a pass over the source's past has proven it, and its gaps
+are known; one that no pass proves for hours is certified as it is, and says so.
 """
 
 import json
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -15,8 +16,9 @@ from django.db import IntegrityError, OperationalError, connection, transaction
 
 from ingest import cursors, inbox, leases, queries
 from quality import certificates
+from quality import queries as quality_queries
 from quality.certificates import Known, Last, New
-from tickhub import ledger
+from tickhub import examining, ledger
 from tickhub.certificates import document, keys
 from tickhub.certifying import stations
 from tickhub.core import clock
@@ -53,6 +55,7 @@ def key() -> Ed25519PrivateKey:
 class _Scope:
     """What is known of a feed as of one moment; ``horizon_hour`` is the first hour that is not due."""
 
+    feed: Feed
     own: FeedLedger
     known: dict[int, Known]
     last: Last | None
@@ -61,6 +64,7 @@ class _Scope:
     proven_msc: int | None
     watermark_msc: int
     newest_batch: int
+    examined_hour: int | None
 
     def is_proven(self, hour: int) -> bool:
         """Return whether a pass over the past has found nothing more of an hour."""
@@ -75,7 +79,7 @@ class _Scope:
             if hour >= self.horizon_hour:
                 return
             is_old = (hour + 1) * HOUR_MS <= self.watermark_msc - _PATIENCE_MS
-            if not (self.is_proven(hour) or is_old):
+            if not ((self.is_proven(hour) and self.is_examined(hour)) or is_old):
                 continue
             known = self.known.get(hour * HOUR_MS)
             if known is None or self._has_changed(json.loads(known.document)["certificate"], hour):
@@ -84,7 +88,15 @@ class _Scope:
     def _has_changed(self, body: dict[str, Any], hour: int) -> bool:  # Any: JSON
         said = stations.of_ledger(self.own, hour)
         is_same = all(body["stations"].get(name) == value for name, value in said.items())
-        return not is_same or (self.is_proven(hour) and not body["is_proven"])
+        has_more = (self.is_proven(hour) and not body["is_proven"]) or self._gaps(hour) != body["gaps"]
+        return not is_same or has_more
+
+    def is_examined(self, hour: int) -> bool:
+        """Return whether an hour's gaps are known."""
+        return self.examined_hour is not None and hour < self.examined_hour
+
+    def _gaps(self, hour: int) -> list[dict[str, Any]] | None:  # Any: JSON
+        return stations.gaps_of(self.feed, hour, is_examined=self.is_examined(hour))
 
 
 def issue(
@@ -102,6 +114,7 @@ def issue(
     :raises KeyMissing: if there is no key to sign with
     """
     signer = key()
+    examining.examine(budget_s=math.inf if until_s is None else max(until_s - clock.monotonic_s(), 0.0) / 2)
     total = 0
     for feed in reference.feeds() if feeds is None else feeds:
         made = 0
@@ -156,6 +169,7 @@ def _look(feed: Feed, *, everything: bool) -> _Scope | None:
     own = _ledger(feed, last, horizon_msc, everything=everything)
     captured = stations.hours_of(own)
     return _Scope(
+        feed=feed,
         own=own,
         known=certificates.newest(
             feed_id=feed.pk,
@@ -168,6 +182,7 @@ def _look(feed: Feed, *, everything: bool) -> _Scope | None:
         proven_msc=proven_msc,
         watermark_msc=watermark_msc,
         newest_batch=queries.newest_batch(),
+        examined_hour=quality_queries.next_hour(source_id=feed.source_id),
     )
 
 
@@ -203,7 +218,7 @@ def _certificates(feed: Feed, scope: _Scope, signer: Ed25519PrivateKey) -> Itera
         from_msc, to_msc = hour * HOUR_MS, (hour + 1) * HOUR_MS
         known = scope.known.get(from_msc)
         number, is_proven = number + 1, scope.is_proven(hour)
-        state = stations.read(feed.pk, scope.own, hour, is_proven=is_proven)
+        state = stations.read(feed, scope.own, hour, is_proven=is_proven, is_examined=scope.is_examined(hour))
         body = {
             "format": document.FORMAT,
             "source": feed.source.name,

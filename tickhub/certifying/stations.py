@@ -6,12 +6,15 @@ from typing import Any
 import numpy as np
 
 from quality import queries as quality_queries
+from quality.gaps import Kind
+from quality.models import Gap
 from storage import reader
 from tickhub import ledger
 from tickhub.core import digest, flags
 from tickhub.core.clock import HOUR_MS
 from tickhub.core.digest import ZERO, Digest
 from tickhub.ledger import FeedLedger
+from tickhub.reference.models import Feed
 
 # As the ledger names them, and as certificates do.
 _OF_LEDGER = {
@@ -26,10 +29,12 @@ _OF_LEDGER = {
 
 @dataclass(frozen=True, slots=True)
 class HourState:
-    """An hour's stations, the flags of its stored ticks, and why it is not whole (nothing where it is)."""
+    """What is known of an hour; ``gaps`` is None where it was not examined, ``reasons`` say why it is not whole."""
 
     stations: dict[str, list[int | str]]
     flags: dict[str, int]
+    gaps: list[dict[str, Any]] | None  # Any: JSON
+    judged_by: list[list[int]]
     reasons: list[str]
 
     def as_json(self) -> dict[str, Any]:  # Any: JSON
@@ -37,6 +42,8 @@ class HourState:
         return {
             "stations": self.stations,
             "flags": self.flags,
+            "gaps": self.gaps,
+            "judged_by": self.judged_by,
             "reasons": self.reasons,
             "is_whole": not self.reasons,
         }
@@ -47,12 +54,21 @@ def of_ledger(own: FeedLedger, hour: int) -> dict[str, list[int | str]]:
     return {name: getattr(own, attribute).get(hour, ZERO).as_list() for name, attribute in _OF_LEDGER.items()}
 
 
-def read(feed_id: int, own: FeedLedger, hour: int, *, is_proven: bool) -> HourState:
+def gaps_of(feed: Feed, hour: int, *, is_examined: bool) -> list[dict[str, Any]] | None:  # Any: JSON
+    """Return the stretches without ticks that reach into an hour, as the certificate tells them."""
+    if not is_examined:
+        return None
+    rows = quality_queries.gaps(feed_id=feed.pk, from_msc=hour * HOUR_MS, to_msc=(hour + 1) * HOUR_MS)
+    names = ("from_msc", "to_msc", "kind", "cause", "state")
+    return [{name: str(v) if isinstance(v := getattr(row, name), str) else v for name in names} for row in rows]
+
+
+def read(feed: Feed, own: FeedLedger, hour: int, *, is_proven: bool, is_examined: bool) -> HourState:
     """Read an hour of the tick table and the quarantine again, beside what the batches' rows say of it.
 
-    ``is_proven``: a pass over the source's past has found nothing more of it.
+    ``is_proven``: a pass over the source's past has found nothing more of it; ``is_examined``: its gaps are known.
     """
-    from_msc, to_msc = hour * HOUR_MS, (hour + 1) * HOUR_MS
+    feed_id, from_msc, to_msc = feed.pk, hour * HOUR_MS, (hour + 1) * HOUR_MS
     stored = reader.read(feed_id=feed_id, from_msc=from_msc, to_msc=to_msc)
     held, _ = quality_queries.held(feed_id=feed_id, from_msc=from_msc, to_msc=to_msc, in_utc=True)
     said = {name: getattr(own, attribute).get(hour, ZERO) for name, attribute in _OF_LEDGER.items()}
@@ -60,11 +76,25 @@ def read(feed_id: int, own: FeedLedger, hour: int, *, is_proven: bool) -> HourSt
     reasons = _reasons(said, table, quarantine)
     if not is_proven:
         reasons.append("no pass over the source's past has proven it yet")
+    found = gaps_of(feed, hour, is_examined=is_examined)
+    if not feed.source.is_replay:
+        # A recording's own gaps are facts of the recording.
+        reasons += [f"{_lost(gap)} s {gap['kind']}: {gap['cause']}" for gap in found or () if _is_lost(gap)]
     return HourState(
         stations=of_ledger(own, hour) | {"table": table.as_list(), "quarantine": quarantine.as_list()},
         flags=flags.counts(stored.quality.astype(np.int32)),
+        gaps=found,
+        judged_by=ledger.judged_by(feed.source_id, feed_id, from_msc=from_msc, to_msc=to_msc),
         reasons=reasons,
     )
+
+
+def _is_lost(gap: dict[str, Any]) -> bool:  # Any: JSON
+    return gap["state"] == Gap.State.OPEN and gap["kind"] in (Kind.DISCONNECTED, Kind.STALLED)
+
+
+def _lost(gap: dict[str, Any]) -> str:  # Any: JSON
+    return f"{(gap['to_msc'] - gap['from_msc']) / 1000:,.0f}"
 
 
 def _reasons(said: dict[str, Digest], table: Digest, quarantine: Digest) -> list[str]:
