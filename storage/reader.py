@@ -119,6 +119,21 @@ def read_times(*, feed_id: int, from_msc: int, to_msc: int) -> Int64s:
     return np.frombuffer(packed or b"", dtype=">i8").astype(np.int64)
 
 
+def flagged_by_hour(
+    *, feed_id: int, from_msc: int, to_msc: int, masks: Sequence[int]
+) -> dict[int, tuple[int, list[int]]]:
+    """Count a feed's stored ticks within ``[from_msc, to_msc)`` by UTC hour (since 1970): all, and for each mask those
+    that carry any of its quality flags."""
+    counts = ", ".join("count(*) FILTER (WHERE quality & %s <> 0)" for _ in masks)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT time_msc / {HOUR_MS}, count(*), {counts} FROM tick"
+            " WHERE feed_id = %s AND time_msc >= %s AND time_msc < %s GROUP BY 1 ORDER BY 1",
+            [*masks, feed_id, from_msc, to_msc],
+        )
+        return {hour: (count, flagged) for hour, count, *flagged in cursor.fetchall()}
+
+
 def earliest(*, feed_id: int) -> int | None:
     """Return the time of a feed's first stored tick, UTC milliseconds; None where there is none."""
     with connection.cursor() as cursor:

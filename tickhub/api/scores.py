@@ -1,0 +1,67 @@
+"""Scores by REST: of each feed of an instrument over a period, and of its hours."""
+
+from dataclasses import asdict
+from typing import Any
+
+from rest_framework.exceptions import ParseError
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from quality import scores
+from quality.scores import Counts
+from tickhub import scoring
+from tickhub.api import parameters
+from tickhub.core import clock
+from tickhub.core.clock import DAY_MS, HOUR_MS
+from tickhub.reference import queries as reference
+from tickhub.reference.models import Feed
+
+_DAYS_MOST = 7
+
+
+class ScoresView(APIView):
+    """The score of each feed of an instrument over the hours of ``[start, end)``, at most 7 days, with its parts.
+
+    Without ``end`` it is now, without ``start`` a day before.
+    """
+
+    permission_classes = (AllowAny,)
+    authentication_classes = ()
+
+    def get(self, request: Request) -> Response:
+        values = request.query_params
+        code = values.get("instrument")
+        if not code:
+            raise ParseError("instrument= is missing")
+        given_start, given_end = parameters.period(values)
+        end_msc = given_end if "end" in values else clock.now_msc()
+        start_msc = given_start if "start" in values else end_msc - DAY_MS
+        if not start_msc < end_msc <= start_msc + _DAYS_MOST * DAY_MS:
+            period = f"{clock.iso(start_msc)} to {clock.iso(end_msc)}"
+            raise ParseError(f"period {period}: expected one of at most {_DAYS_MOST} days")
+        feeds = [feed for feed in reference.feeds() if feed.instrument.code == code]
+        if not feeds:
+            return Response({"detail": f"instrument not known: {code}"}, status=404)
+        hours = (start_msc // HOUR_MS, -(-end_msc // HOUR_MS))
+        return Response({"weights": scores.WEIGHTS, "feeds": [_describe(feed, *hours) for feed in feeds]})
+
+
+def _describe(feed: Feed, from_hour: int, to_hour: int) -> dict[str, Any]:  # Any: JSON
+    found = scoring.counts_of(feed, from_hour=from_hour, to_hour=to_hour)
+    return {
+        "feed": feed.pk,
+        "source": feed.source.name,
+        "symbol": feed.symbol,
+        "replay": feed.source.is_replay,
+        **_score(scores.add(list(found.values()))),
+        "hours": [{"start": clock.iso(hour * HOUR_MS), **_score(counts)} for hour, counts in found.items()],
+    }
+
+
+def _score(counts: Counts) -> dict[str, Any]:  # Any: JSON
+    found = scores.score(counts)
+    parts = {name: None if part is None else round(part, 6) for name, part in found.parts.items()}
+    value = None if found.value is None else round(found.value, 2)
+    return {"score": value, "parts": parts, "counts": asdict(counts)}
