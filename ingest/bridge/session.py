@@ -35,6 +35,8 @@ logger = logging.getLogger(__name__)
 
 _IDLE_S = 0.1
 _SETTLE_TAILS_S = 1.0
+# Tails are left alone for so many times as long as comparing them took, at most as long as they may wait.
+_REST = 3
 # Tails that have grown beyond this, as with a recording played fast, are compared sooner.
 _TAIL_TICKS = 131_072
 _LOOK_S = 0.5
@@ -88,6 +90,8 @@ class Session:
             self._log.note_silence(from_msc=lease.silent_from_msc)
         now_s = self._doubted_s = clock.monotonic_s()
         self._settled_s = self._looked_s = now_s
+        # How long it took to compare the tails.
+        self._settling_s = 0.0
 
     def _begin(self, target: Target, *, utc_msc: int) -> None:
         """Make the poller of one epoch of the clock, and what looks at the past beside it."""
@@ -121,7 +125,13 @@ class Session:
         """Say where the agent goes on, and in which epoch of its clock."""
         poller = self._poller
         found: list[tuple[Cursor, ...]] = []
-        self._repeat(lambda: found.append(tuple(self._sieve.cursor(state) for state in poller.states)))
+
+        def begin() -> None:
+            if self._past is not None:
+                self._past.begin()
+            found.append(tuple(self._sieve.cursor(state) for state in poller.states))
+
+        self._repeat(begin)
         epoch = None if self._hello.clock is None else registering.wire_epoch(poller.target)
         for cursors in found:
             self._link.send(Welcome(source=poller.target.name, cursors=cursors, epoch=epoch))
@@ -255,7 +265,7 @@ class Session:
 
     def _take(self, frame: Frame) -> None:
         answers: list[Answer] = []
-        self._repeat(lambda: answers.append(taking.take(self._poller, frame, self._sieve)))
+        self._repeat(lambda: answers.append(taking.take(self._poller, frame, self._sieve, self._terminal)))
         for answer in answers:
             # Only now, after the inbox has committed.
             self._link.send(answer)
@@ -291,12 +301,18 @@ class Session:
         return saved
 
     def _settle_tails(self, now_s: float) -> int:
-        waited_s = now_s - self._settled_s
+        # In an hour that is shown twice a quiet symbol's tail may grow to all of it: comparing it leaves time to poll.
+        waited_s = now_s - self._settled_s - min(_REST * self._settling_s, _OVERDUE_S)
         is_long = any(len(state.tail.rows) > _TAIL_TICKS for state in self._poller.states)
         if not is_long and (waited_s < _SETTLE_TAILS_S or (self._link.has_frames and waited_s < _OVERDUE_S)):
             return 0
-        self._settled_s = now_s
-        return settling.settle_tails(self._poller, self._terminal, now_msc=self._poller.now_msc)
+        found = self._compare_tails()
+        self._settled_s = clock.monotonic_s()
+        self._settling_s = self._settled_s - now_s
+        return found
+
+    def _compare_tails(self) -> int:
+        return settling.settle_tails(self._poller, self._terminal, self._sieve, now_msc=self._poller.now_msc)
 
     def _settle(self) -> bool:
         """Compare the tails and the past until nothing new is found; return whether they say anything by now."""
@@ -305,7 +321,7 @@ class Session:
             return False
 
         def settle() -> int:
-            saved = settling.settle_tails(self._poller, self._terminal, now_msc=self._poller.now_msc)
+            saved = self._compare_tails()
             if self._past is not None and self._past.is_watching:
                 saved += self._past.run()
                 if self._poller.is_outdated:

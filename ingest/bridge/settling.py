@@ -2,9 +2,11 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from ingest import feedstate, queries, reading
 from ingest.bridge.remote import Period, RemoteTerminal
+from ingest.bridge.sieve import Sieve
 from ingest.epochview import EpochView
 from ingest.feedstate import FeedState, Piece
 from ingest.poller import TAIL_MS, Poller
@@ -12,7 +14,7 @@ from ingest.settle import Hours, Save, Settler
 from ingest.sources.terminal import Readable
 from ingest.tail import Reading
 from ingest.target import Target
-from ingest.wire.messages import TerminalError
+from ingest.wire.messages import Cursor, TerminalError
 from tickhub.core import digest, metrics
 from tickhub.core import ticks as tick_arrays
 from tickhub.core.clock import HOUR_MS
@@ -98,38 +100,62 @@ def _checked(symbol: str, found: Digest | TerminalError | None) -> Digest:
     raise reading.ReadFailed(symbol=symbol, code=code, text=text)
 
 
-def settle_tails(poller: Poller, terminal: RemoteTerminal, *, now_msc: int) -> int:
-    """Compare the tails up to the cursors, which stay where they are; return the late ticks captured.
+@dataclass(frozen=True, slots=True)
+class _Stretch:
+    """A tail before the millisecond at which the agent goes on: what comes at or behind that, frames bring."""
+
+    state: FeedState
+    low_msc: int
+    travelling: Cursor
+
+    @property
+    def high_msc(self) -> int:
+        """Return where it ends: at the cursor, but in an hour that is shown twice, where the agent may be ahead."""
+        return self.travelling[0]
+
+
+def settle_tails(poller: Poller, terminal: RemoteTerminal, sieve: Sieve, *, now_msc: int) -> int:
+    """Compare the tails up to where the agent goes on; return the ticks captured.
 
     :raises django.db.DatabaseError: as :meth:`Poller.poll`
     """
-    states = [state for state in poller.states if _stretch(state)[0] < _stretch(state)[1]]
-    periods = [(state.symbol, *_stretch(state)) for state in states]
-    shown = shown_digests(terminal, poller.terminal, periods, shift_ms=0)
-    found: list[tuple[Piece, Reading]] = []
-    for state, theirs in zip(states, shown, strict=True):
-        compared = _compare(poller, terminal, state, theirs)
-        if compared is not None and (len(compared.new) or len(compared.gone)):
-            # Only frames move the cursor, even onto ticks of the future whose time has come: the agent has to know.
-            found.append((feedstate.piece_of(state, compared, now_msc=state.last_msc), compared))
-    saved = poller.save([piece for piece, _ in found], now_msc=now_msc)
+    saved = settle_some(poller, terminal, sieve, poller.states, now_msc=now_msc)
     poller.settled_msc = now_msc
-    for piece, compared in found:
+    return saved
+
+
+def settle_some(
+    poller: Poller, terminal: RemoteTerminal, sieve: Sieve, states: Sequence[FeedState], *, now_msc: int
+) -> int:
+    """Compare the tails of some feeds. As :func:`settle_tails`."""
+    stretches = [_Stretch(s, max(s.tail.first_second * 1000, s.begins_msc), sieve.cursor(s)) for s in states]
+    stretches = [stretch for stretch in stretches if stretch.low_msc < stretch.high_msc]
+    periods = [(stretch.state.symbol, stretch.low_msc, stretch.high_msc) for stretch in stretches]
+    shown = shown_digests(terminal, poller.terminal, periods, shift_ms=0)
+    found: list[tuple[_Stretch, Piece, Reading]] = []
+    for stretch, theirs in zip(stretches, shown, strict=True):
+        compared = _compare(poller, terminal, stretch, theirs)
+        if compared is not None and (len(compared.new) or len(compared.gone)):
+            # The cursor moves no further than the agent stands, not even onto ticks of the future whose time has come:
+            # the agent has to know.
+            front_msc = max(stretch.state.last_msc, stretch.high_msc - 1)
+            found.append((stretch, feedstate.piece_of(stretch.state, compared, now_msc=front_msc), compared))
+    pieces = [piece for _, piece, _ in found]
+    poller.reach_back(pieces)
+    saved = poller.save(pieces, now_msc=now_msc)
+    for stretch, piece, compared in found:
         state = piece.state
+        if stretch.high_msc > piece.cursor_after[0]:
+            sieve.hold(state, stretch.travelling)
         state.minutes.add(state.tail.advance(compared, keep_from_msc=min(state.last_msc, now_msc) - TAIL_MS))
     return saved
 
 
-def _stretch(state: FeedState) -> tuple[int, int]:
-    """Return the part of the tail before the cursor's millisecond: what comes at or behind it, frames bring."""
-    return max(state.tail.first_second * 1000, state.begins_msc), state.last_msc
-
-
 def _compare(
-    poller: Poller, terminal: RemoteTerminal, state: FeedState, theirs: Digest | TerminalError | None
+    poller: Poller, terminal: RemoteTerminal, stretch: _Stretch, theirs: Digest | TerminalError | None
 ) -> Reading | None:
     """Compare one tail; None where it is equal or cannot be read."""
-    low, high = _stretch(state)
+    state, low, high = stretch.state, stretch.low_msc, stretch.high_msc
     tail = state.tail
     start, end = tail.times.searchsorted([low, high]).tolist()
     own = tail.rows[start:end][~tail.is_gone[start:end]]

@@ -3,6 +3,9 @@
 Where a clock is set back, a terminal shows an hour of both epochs mixed, and the agent sends what is shown. So the
 cursors that travel count by position among all rows shown; those of the inbox count the epoch's own. Where the
 terminal's rows need no sifting both are the same.
+
+A cursor that travels passes over rows of the first pass up to the time of the poll. What of the second pass is shown
+only then, a little late, lies before it and is not sent: it has to be asked for (:mod:`ingest.bridge.settling`).
 """
 
 from dataclasses import replace
@@ -30,11 +33,25 @@ class Sieve:
         if not isinstance(view, EpochView):
             return own
         known, travelling = self._travelling.get(state.feed_id, (None, own))
-        if known == own:
+        if known == own and own[0] <= travelling[0]:
             return travelling
         # Rows of a millisecond that were shown earlier stand before those that came later.
         hidden = view.hidden(state.symbol, own[0], own[0] + 1)
         return own[0], own[1] + (0 if hidden is None else len(hidden))
+
+    def is_ahead(self, state: FeedState) -> bool:
+        """Return whether the agent has gone beyond the inbox's cursor: what is shown between both is not sent."""
+        return self.cursor(state)[0] > state.last_msc
+
+    def brings_own(self, state: FeedState, part: FramePart) -> bool:
+        """Return whether a part holds a row of the epoch."""
+        view = self._poller.terminal
+        return isinstance(view, EpochView) and len(view.shown(state.symbol, part.ticks)) > 0
+
+    def hold(self, state: FeedState, travelling: Cursor) -> None:
+        """Let the agent go on where it stands though the inbox's cursor was moved by something else than a frame."""
+        if isinstance(self._poller.terminal, EpochView):
+            self._travelling[state.feed_id] = (feedstate.before(state), travelling)
 
     def admit(self, state: FeedState, part: FramePart) -> FramePart:
         """Return a part as if it held the epoch's rows alone, from the inbox's cursor on."""

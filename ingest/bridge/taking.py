@@ -4,7 +4,8 @@ import logging
 from dataclasses import replace
 
 from ingest import feedstate
-from ingest.bridge import repeats
+from ingest.bridge import repeats, settling
+from ingest.bridge.remote import RemoteTerminal
 from ingest.bridge.sieve import Sieve
 from ingest.feedstate import FeedState, Piece
 from ingest.poller import TAIL_MS, Poller
@@ -17,8 +18,10 @@ from tickhub.core import ticks as tick_arrays
 logger = logging.getLogger(__name__)
 
 
-def take(poller: Poller, frame: Frame, sieve: Sieve) -> Answer:
+def take(poller: Poller, frame: Frame, sieve: Sieve, terminal: RemoteTerminal) -> Answer:
     """Save a frame that starts at the cursors; answer a repeated one as before; refuse any other.
+
+    Where the agent is ahead of the inbox, ``terminal`` is asked first for what lies between: it came before.
 
     :raises Malformed: if its parts do not fit together
     :raises django.db.DatabaseError: as :meth:`Poller.poll`; the frame may be taken again after :meth:`Poller.load`
@@ -28,6 +31,8 @@ def take(poller: Poller, frame: Frame, sieve: Sieve) -> Answer:
     pairs = [(poller.states[part.index], part) for part in frame.parts]
     if all(part.error or part.cursor == sieve.cursor(state) for state, part in pairs):
         poller.utc_msc = frame.now_msc - poller.target.offset_ms
+        skipped = [state for state, part in pairs if sieve.is_ahead(state) and sieve.brings_own(state, part)]
+        settling.settle_some(poller, terminal, sieve, skipped, now_msc=frame.now_msc)
         _save(poller, [(state, sieve.admit(state, part)) for state, part in pairs], frame)
         for state, part in pairs:
             sieve.follow(state, part, now_msc=frame.now_msc)
