@@ -12,14 +12,26 @@ _WATCHED_MS = 2 * HOUR_MS
 
 
 class PastEpoch:
-    """Captures what the hour before a switch still brings, beside the poller of the epoch after it."""
+    """Captures what the hour before a switch still brings, beside the poller of the epoch after it.
+
+    The watch is due as long as the past is not proven up to its end, whatever has been captured since: a poller that is
+    killed before it could look leaves the watch to the next one.
+    """
 
     def __init__(self, current: Poller) -> None:
         self._current = current
         self._past = detached.poller(current, current.target.place - 1)
         self._due_s = clock.monotonic_s()
-        # The pass that ends the watch has been made; None until cursors are read.
-        self._is_over: bool | None = None
+        # The pass that ends the watch has been made.
+        self._is_over = False
+
+    def begin(self) -> None:
+        """Decide whether late rows may have come unseen, once cursors are read and before the first frame or poll."""
+        current = self._current
+        proven_msc = current.settler.coverage.covered_msc
+        if proven_msc is None:
+            proven_msc = max((state.begins_msc for state in current.states), default=0)
+        self._is_over = proven_msc - current.target.offset_ms >= self._ends_msc
 
     def step(self) -> int:
         """Pass over the hour before the switch if it is time to; return the late ticks captured.
@@ -34,10 +46,6 @@ class PastEpoch:
     @property
     def is_watching(self) -> bool:
         """Return whether late rows may still come, or have come unseen: while nobody polled, or without the broker."""
-        if self._is_over is None:
-            target = self._current.target
-            newest = [state.last_msc - target.offset_ms for state in self._current.states]
-            self._is_over = max(newest, default=0) >= self._ends_msc
         return not self._is_over
 
     @property

@@ -34,7 +34,7 @@ def capture_epoch(
     """Capture until the epoch of the terminal's clock is over; return what of it is unread, None where capture ends."""
     past = PastEpoch(poller) if poller.target.place > 0 else None
     backfiller = Backfiller(poller)
-    repeat(poller, lambda: 0, should_stop)
+    repeat(poller, lambda: past.begin() if past is not None else None, should_stop)
     end = EpochEnd(poller)
     is_over = _loop(poller, past, backfiller, end, ending, should_stop, log)
     # Told to stop or not, what the terminal shows by now is captured before the poller ends. That it may still find

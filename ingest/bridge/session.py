@@ -114,7 +114,13 @@ class Session:
         """Say where the agent goes on, and in which epoch of its clock."""
         poller = self._poller
         found: list[tuple[Cursor, ...]] = []
-        self._repeat(lambda: found.append(tuple(self._sieve.cursor(state) for state in poller.states)))
+
+        def begin() -> None:
+            if self._past is not None:
+                self._past.begin()
+            found.append(tuple(self._sieve.cursor(state) for state in poller.states))
+
+        self._repeat(begin)
         epoch = None if self._hello.clock is None else registering.wire_epoch(poller.target)
         for cursors in found:
             self._link.send(Welcome(source=poller.target.name, cursors=cursors, epoch=epoch))

@@ -271,3 +271,27 @@ def test_a_database_that_is_away_when_the_lease_is_taken_is_waited_for(monkeypat
 
     assert lease is not None
     assert lease.fence == run.lease.fence + 1
+
+
+@pytest.mark.parametrize("is_killed", [False, True], ids=["one poller", "a second one, for the first could not look"])
+def test_late_rows_of_the_old_epoch_are_captured_though_the_poller_was_away_from_within_the_new_one(
+    is_killed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, run = make_run("X", "Y", begins_msc=SPRING_MSC - 3 * HOUR_MS)
+    keep_time(source, monkeypatch)
+    away_ms = 200 * MINUTE_MS
+
+    def step(after_ms: int, old_ms: list[int], new_ms: list[int], flicker: int = 0) -> Step:
+        shown = quotes(old(*old_ms) + new(*new_ms))
+        return Step(SPRING_MSC + after_ms, {"X": shown, "Y": shown[flicker:]}, connections=bool(flicker))
+
+    seen, whole = [-40 * MINUTE_MS, -5 * MINUTE_MS], [-40 * MINUTE_MS, -20 * MINUTE_MS, -5 * MINUTE_MS, -500]
+    play(source, run, [step(ms, seen, [61_000] * (ms > 61_000)) for ms in (-1_000, 50, 61_500, 62_000)])
+    new_ms = [61_000, *range(away_ms - 60_000, away_ms, SECOND_MS)]
+    if is_killed:
+        # The history of Y never agrees: X is captured, the past is not looked at.
+        play(source, run, [step(away_ms + i * 300, whole, new_ms, flicker=1 + i % 2) for i in range(20)])
+        assert captured(run)[-1] == new_ms[-1]
+    play(source, run, [step(away_ms + 10_000 + i * SECOND_MS, whole, new_ms) for i in range(5)])
+
+    assert [ms for ms in captured(run) if ms < 0] == whole
