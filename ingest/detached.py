@@ -13,7 +13,7 @@ from tickhub.core import ticks as tick_arrays
 
 def poller(current: Poller, place: int) -> Poller:
     """Return a poller for the epoch at a place, under the lease of the current one; :func:`load` comes before use."""
-    unsure = current.target.unsure if place == current.target.place else None
+    unsure = current.target.unsure if place == current.target.place else {}
     return Poller(
         source=current.source,
         target=replace(current.target, place=place, unsure=unsure),
@@ -51,7 +51,7 @@ def refresh(past: Poller, current: Poller) -> None:
     It may read up to the end of its epoch; in the current one up to where the tails begin.
     """
     past.utc_msc = current.utc_msc
-    past.seen_msc = current.seen_msc
+    past.seen = current.seen
     past.renewed_s = current.renewed_s
     # What was captured of a repeated hour's first pass since is no longer shown as of the second.
     past.renew_view()

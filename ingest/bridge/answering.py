@@ -71,9 +71,9 @@ def _shares(question: Reread, poller: Poller) -> Iterator[_Share]:
         if low < high:
             view = epochview.of(
                 poller.source.terminal,
-                replace(target, place=place, unsure=None),
+                replace(target, place=place, unsure={}),
                 now_msc=lambda: poller.source.shown_msc(poller.utc_msc),
-                seen_msc=lambda: poller.seen_msc,
+                seen_msc=lambda symbol: poller.seen_msc(poller.target.feeds[symbol][0]),
             )
             yield _Share(view, epoch.offset_ms, low, high)
 

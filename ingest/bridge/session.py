@@ -216,7 +216,8 @@ class Session:
         epochend.check(poller, told)
         poller.utc_msc = told.now_msc - poller.target.offset_ms
         if told.seen_msc is not None:
-            poller.seen_msc = max(poller.seen_msc, told.seen_msc - poller.target.offset_ms)
+            for state in poller.states:
+                poller.see(state.feed_id, told.seen_msc - poller.target.offset_ms)
         covered_msc = poller.settler.coverage.proven_msc
         self._settle()
         is_connected = poller.source.health().link is Link.CONNECTED

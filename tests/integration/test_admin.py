@@ -15,7 +15,7 @@ from tests import running
 from tests.builders import make_ticks
 from tests.capturing import make_rig
 from tickhub.core.symbols import SymbolFacts
-from tickhub.reference import facts
+from tickhub.reference import facts, sources
 from tickhub.reference.models import ClockCorrection, Instrument, Source
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -40,6 +40,8 @@ def capture_something() -> None:
     log.write()
     correction = ClockCorrection(source=Source.objects.get(), epochs_before=[], epochs_after=[], made=[], days=[])
     correction.save()
+    target = rig.poller.target
+    sources.record_unsure(epoch_id=target.epoch_id, feed_id=rig.feeds["EURUSD"].pk, from_msc=0, to_msc=1)
     backfill.request(feed_id=rig.feeds["EURUSD"].pk, from_msc=0, to_msc=1, reason="a test")
     tokens.issue(source_id=rig.poller.target.source_id)
     running.drain()

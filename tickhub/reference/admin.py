@@ -6,7 +6,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 
 from tickhub.reference.facts_admin import FactsAdmin
-from tickhub.reference.models import ClockCorrection, ClockEpoch, Feed, FeedFact, Instrument, Source
+from tickhub.reference.models import ClockCorrection, ClockEpoch, Feed, FeedFact, Instrument, Source, UnsurePass
 
 
 @admin.register(Source)
@@ -87,6 +87,13 @@ class ClockEpochAdmin(FactsAdmin):
         if minute is None:
             return "-"
         return f"{minute.smallest_age_ms:,} / {minute.median_age_ms:,} ms at {minute.minute_at:%Y-%m-%d %H:%M}"
+
+
+@admin.register(UnsurePass)
+class UnsurePassAdmin(FactsAdmin):
+    list_display = ("feed", "epoch", "from_msc", "to_msc")
+    list_filter = ("feed__source",)
+    list_select_related = ("feed__source", "epoch__source")
 
 
 @admin.register(ClockCorrection)
