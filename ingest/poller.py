@@ -77,6 +77,8 @@ class Poller:
         self.utc_msc = 0
         # Up to when (UTC) the epoch has been read whole, by feed.
         self.seen: dict[int, int] = {}
+        # UTC; what the terminal shows was made up to then at least, whatever its time says: it may have been set back.
+        self.least_msc = 0
         self.terminal = self._view()
         self.make_settler = make_settler
         self.settler = make_settler(target=target, terminal=self.terminal, save=self.save)
@@ -93,6 +95,7 @@ class Poller:
         for feed_id, position in positions.items():
             if position.epoch_id == self.target.epoch_id:
                 self.see(feed_id, position.last_msc - self.target.offset_ms)
+                self.least_msc = max(self.least_msc, position.last_msc - self.target.offset_ms)
         self.is_outdated = False
         # The first poll compares the whole tail again, and the hour before it is passed over soon after.
         self.settled_msc = 0
@@ -154,7 +157,7 @@ class Poller:
         return epochview.of(
             self.source.terminal,
             self.target,
-            now_msc=lambda: self.source.shown_msc(self.utc_msc),
+            now_msc=lambda: self.shown_msc,
             seen_msc=lambda symbol: self.seen_msc(self.target.feeds[symbol][0]),
         )
 
@@ -235,6 +238,11 @@ class Poller:
         self.now_msc = now_msc
         self.note_seen([state for state, found in readings if found is not None and not state.is_cut])
         return saved
+
+    @property
+    def shown_msc(self) -> int:
+        """Return up to when (UTC) what the terminal shows may have been made."""
+        return max(self.source.shown_msc(self.utc_msc), self.least_msc)
 
     def seen_msc(self, feed_id: int) -> int:
         """Return up to when (UTC) a feed has been read whole in the epoch; 0 if never."""
@@ -375,6 +383,8 @@ class Poller:
                 state.position = Position(
                     move.epoch_id, move.last_msc, move.taken, version=(move.version or 0) + 1, last_batch_id=batch_id
                 )
+                if self.beside is None:
+                    self.least_msc = max(self.least_msc, move.last_msc - self.target.offset_ms)
             epochview.remember(self.terminal, feed_id=state.feed_id, ticks=piece.ticks)
             sent[state.feed_id] = tick_arrays.join([sent.get(state.feed_id, tick_arrays.empty()), piece.ticks])[
                 -CONTEXT_TICKS:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from ingest.models import Batch
 from ingest.sources.terminal import Link
 from storage import reader
 from tests import running
@@ -118,3 +119,22 @@ def test_what_is_in_doubt_only_widens() -> None:
         )
 
     assert list(UnsurePass.objects.values_list("from_msc", "to_msc")) == [(10, 40)]
+
+
+def test_a_clock_that_is_set_back_after_the_switch_does_not_bring_the_first_pass_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    source, run = make_run("X", begins_msc=AUTUMN_MSC - 90 * MINUTE_MS)
+    keep_time(source, monkeypatch)
+
+    play(source, run, [at(m, X=history(m, first_until=m)) for m in (-50, -1, 0.01, 1, 3, 5)])
+    # Ten minutes back; the history is the same.
+    source.now_msc = AUTUMN_MSC - 5 * MINUTE_MS
+    play(source, run, [at(m, X=history(5)) for m in (-5, -4.9, -4.8)])
+    running.drain()
+
+    parts = [part for batch in Batch.objects.order_by("pk") for part in batch.parts]
+    assert (sum(part["count"] for part in parts), sum(part["missing"] for part in parts)) == (85, 0)
+    # Nor is the second taken for what cannot be shown yet.
+    assert [part["error"] for part in parts if part["error"]] == []
+    assert misplaced(run, "X") == ([], [])

@@ -139,3 +139,24 @@ def test_a_symbol_that_begins_within_the_repeated_hour_is_in_doubt_from_there_on
     assert unmarked == 0
     in_doubt = UnsurePass.objects.values_list("from_msc", "to_msc")
     assert list(in_doubt) == [(ZONE[0] + 10 * MINUTE_MS, ZONE[1])]
+
+
+def test_a_clock_that_is_set_back_after_the_switch_does_not_bring_the_first_pass_back(broker: Desk) -> None:
+    client = connect(broker, Terminal(["BTCUSD"]), -0.01)
+    show(client, 0, range(-70, 0))
+    poll(client)
+    client.say(type="epoch_read", now_msc=AUTUMN_MSC + 50 + 3 * HOUR_MS)
+    client.serve(lambda: client.welcomes == 2)
+    show(client, 0, range(5))
+    client.terminal.now_msc = AUTUMN_MSC + 5 * MINUTE_MS + 2 * HOUR_MS
+    poll(client)
+    client.socket.close()
+    assert wait_for(broker.is_left, within_s=10)
+
+    again = broker.client(client.terminal)
+    again.terminal.now_msc = AUTUMN_MSC - 5 * MINUTE_MS + 2 * HOUR_MS
+    again.hello(begins_msc=BEGINS_MSC, clock="NY+7", now_msc=AUTUMN_MSC - 5 * MINUTE_MS)
+    end(again)
+
+    assert (broker.captured(), broker.missing()) == (75, 0)
+    assert misplaced("BTCUSD") == (0, 0)
