@@ -8,12 +8,13 @@ from dataclasses import replace
 from ingest.feedstate import FeedState
 from ingest.poller import Poller
 from ingest.tail import Tail
+from ingest.target import Target
 from tickhub.core import ticks as tick_arrays
 
 
 def poller(current: Poller, place: int) -> Poller:
     """Return a poller for the epoch at a place, under the lease of the current one; :func:`load` comes before use."""
-    unsure = current.target.unsure if place == current.target.place else None
+    unsure = current.target.unsure if place == current.target.place else {}
     return Poller(
         source=current.source,
         target=replace(current.target, place=place, unsure=unsure),
@@ -51,7 +52,8 @@ def refresh(past: Poller, current: Poller) -> None:
     It may read up to the end of its epoch; in the current one up to where the tails begin.
     """
     past.utc_msc = current.utc_msc
-    past.seen_msc = current.seen_msc
+    past.seen = current.seen
+    past.least_msc = left_msc(current, past.target)
     past.renewed_s = current.renewed_s
     # What was captured of a repeated hour's first pass since is no longer shown as of the second.
     past.renew_view()
@@ -61,6 +63,14 @@ def refresh(past: Poller, current: Poller) -> None:
         state.position, state.error = present.position, present.error
         state.tail.context = present.tail.context
         state.tail.complete_from_msc = _end_msc(past, present)
+
+
+def left_msc(current: Poller, target: Target) -> int:
+    """Return up to when (UTC) a terminal shows what it does at least, to what reads another epoch beside a poller.
+
+    The clock that tells the time may have been set back since the epoch was left; that cannot bring it back.
+    """
+    return max(current.shown_msc, target.epoch.ends_msc if target.place < current.target.place else 0)
 
 
 def _end_msc(past: Poller, present: FeedState) -> int:

@@ -21,7 +21,7 @@ from tickhub.core.ticks import Mask, Ticks
 AHEAD_MS = 60_000
 
 
-def of(terminal: Readable, target: Target, *, now_msc: Callable[[], int], seen_msc: Callable[[], int]) -> Readable:
+def of(terminal: Readable, target: Target, *, now_msc: Callable[[], int], seen_msc: Callable[[str], int]) -> Readable:
     """Return the terminal as it shows the target's epoch; where the clock never changes, as it is."""
     if len(target.epochs.rows) == 1:
         return terminal
@@ -38,9 +38,9 @@ class EpochView:
     """A terminal as it shows one epoch. Fits :class:`ingest.sources.terminal.Readable`."""
 
     def __init__(
-        self, terminal: Readable, target: Target, *, now_msc: Callable[[], int], seen_msc: Callable[[], int]
+        self, terminal: Readable, target: Target, *, now_msc: Callable[[], int], seen_msc: Callable[[str], int]
     ) -> None:
-        """``now_msc`` tells the UTC time of the poll under way, ``seen_msc`` up to when the epoch was read before."""
+        """``now_msc`` tells the UTC time of the poll under way, ``seen_msc`` up to when a symbol was read before."""
         self._terminal = terminal
         self._target = target
         self._now_msc = now_msc
@@ -118,7 +118,7 @@ class EpochView:
             if self._now_msc() < self._target.epoch.ends_msc:
                 # The broker may switch a little before the host's clock says so. What was never read is of the first
                 # pass all the same.
-                is_first |= shown["time_msc"] > self._seen_msc() + self._target.offset_ms
+                is_first |= shown["time_msc"] > self._seen_msc(symbol) + self._target.offset_ms
             shown = shown[~self._is_unknown(shown, is_first)]
         return shown
 

@@ -29,6 +29,8 @@ class FeedState:
     # The terminal's last_error of the newest read, None where it worked, and whether a batch has told it.
     error: tuple[int, str] | None = None
     is_error_saved: bool = False
+    # The newest read did not reach the end: a page was full.
+    is_cut: bool = False
     # What left the tail, minute by minute.
     minutes: Minutes = field(init=False)
 
@@ -139,7 +141,7 @@ def cut(piece: Piece, size: int, *, now_msc: int) -> tuple[Piece, Piece]:
 
 def part_of(piece: Piece, target: Target, *, context: Ticks, hours: dict[int, Digest]) -> Part:
     """Describe a piece: counts, cursors and the digest of each UTC hour."""
-    position, repeated = piece.state.position, target.repeated
+    position, repeated = piece.state.position, target.repeated(piece.state.feed_id)
     if repeated and not is_any_within(piece.ticks["time_msc"], repeated.from_msc, repeated.to_msc):
         repeated = None
     skipped = target.skipped

@@ -1,7 +1,7 @@
 """The poller: one process for each source. Reads every symbol, saves one batch with its cursors, publishes its id."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -74,9 +74,11 @@ class Poller:
         self.age_ms: int | None = None
         self.settled_msc = 0
         self.renewed_s = 0.0
-        # UTC; until this time the terminal was read, the repeated hour's second pass aside.
         self.utc_msc = 0
-        self.seen_msc = 0
+        # Up to when (UTC) the epoch has been read whole, by feed.
+        self.seen: dict[int, int] = {}
+        # UTC; what the terminal shows was made up to then at least, whatever its time says: it may have been set back.
+        self.least_msc = 0
         self.terminal = self._view()
         self.make_settler = make_settler
         self.settler = make_settler(target=target, terminal=self.terminal, save=self.save)
@@ -90,8 +92,10 @@ class Poller:
         positions = cursors.load(source_id=self.target.source_id)
         self.states = [self._state(symbol, positions) for symbol in self.source.symbols]
         self.renew_view()
-        own = [p.last_msc - self.target.offset_ms for p in positions.values() if p.epoch_id == self.target.epoch_id]
-        self.seen_msc = max([self.seen_msc, *own])
+        for feed_id, position in positions.items():
+            if position.epoch_id == self.target.epoch_id:
+                self.see(feed_id, position.last_msc - self.target.offset_ms)
+                self.least_msc = max(self.least_msc, position.last_msc - self.target.offset_ms)
         self.is_outdated = False
         # The first poll compares the whole tail again, and the hour before it is passed over soon after.
         self.settled_msc = 0
@@ -153,8 +157,8 @@ class Poller:
         return epochview.of(
             self.source.terminal,
             self.target,
-            now_msc=lambda: self.source.shown_msc(self.utc_msc),
-            seen_msc=lambda: self.seen_msc,
+            now_msc=lambda: self.shown_msc,
+            seen_msc=lambda symbol: self.seen_msc(self.target.feeds[symbol][0]),
         )
 
     def _state(self, symbol: str, positions: dict[int, Position]) -> FeedState:
@@ -232,9 +236,31 @@ class Poller:
             self.settler.coverage.sure_msc = now_msc
         metrics.POLL_SECONDS.labels(self.target.name).observe(clock.monotonic_s() - started_s)
         self.now_msc = now_msc
-        if self.utc_msc < self.target.epoch.ends_msc:
-            self.seen_msc = self.utc_msc
+        self.note_seen([state for state, found in readings if found is not None and not state.is_cut])
         return saved
+
+    @property
+    def shown_msc(self) -> int:
+        """Return up to when (UTC) what the terminal shows may have been made."""
+        return max(self.source.shown_msc(self.utc_msc), self.least_msc)
+
+    def seen_msc(self, feed_id: int) -> int:
+        """Return up to when (UTC) a feed has been read whole in the epoch; 0 if never."""
+        return self.seen.get(feed_id, 0)
+
+    def see(self, feed_id: int, utc_msc: int) -> None:
+        """Know a feed as read up to a time."""
+        self.seen[feed_id] = max(self.seen_msc(feed_id), utc_msc)
+
+    def note_seen(self, states: Sequence[FeedState]) -> None:
+        """Note feeds of which the newest read has captured all that was shown.
+
+        It proves nothing where the terminal may not show all there is, nor once rows of the next epoch are among them.
+        """
+        is_whole = self.is_whole and not self.settler.coverage.is_doubted
+        if is_whole and self.utc_msc < self.target.epoch.ends_msc:
+            for state in states:
+                self.see(state.feed_id, self.utc_msc)
 
     def _read(self, state: FeedState, *, is_settling: bool) -> Reading | None:
         """Read one symbol from the cursor's second, when settling from the tail's; None where the read failed."""
@@ -250,7 +276,7 @@ class Poller:
         except reading.ReadFailed as error:
             self._note_error(state, error)
             return None
-        ticks = page.ticks
+        ticks, state.is_cut = page.ticks, page.is_cut
         if len(ticks) == 0 and expected and not state.tail.is_gone[-expected:].all():
             # A terminal that shows nothing of what it showed before has lost the symbol, not its history.
             self._note_error(state, reading.ReadFailed(symbol=state.symbol, code=0, text="no row of those captured"))
@@ -357,6 +383,8 @@ class Poller:
                 state.position = Position(
                     move.epoch_id, move.last_msc, move.taken, version=(move.version or 0) + 1, last_batch_id=batch_id
                 )
+                if self.beside is None:
+                    self.least_msc = max(self.least_msc, move.last_msc - self.target.offset_ms)
             epochview.remember(self.terminal, feed_id=state.feed_id, ticks=piece.ticks)
             sent[state.feed_id] = tick_arrays.join([sent.get(state.feed_id, tick_arrays.empty()), piece.ticks])[
                 -CONTEXT_TICKS:

@@ -1,6 +1,7 @@
 """What a poller polls, and how."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from tickhub.core.batch import Repeated
 from tickhub.core.ticks import BATCH_TICKS_MAX
@@ -21,8 +22,8 @@ class Target:
     """The source as the database knows it, during one epoch of its clock.
 
     ``feeds`` holds its feeds' ids and begins (UTC) by symbol, the same dictionary for all epochs, ``place`` the epoch's
-    place among ``epochs``. ``unsure`` is the stretch of wall clock of a repeated hour whose first pass was not
-    captured, if there is one.
+    place among ``epochs``. ``unsure`` holds, by feed, the stretch of wall clock of a repeated hour whose first pass was
+    not captured, where there is one.
     """
 
     source_id: int
@@ -30,7 +31,7 @@ class Target:
     epochs: Epochs
     place: int
     feeds: dict[str, tuple[int, int]]
-    unsure: tuple[int, int] | None = None
+    unsure: Mapping[int, tuple[int, int]] = field(default_factory=dict)
 
     @property
     def epoch(self) -> Epoch:
@@ -64,8 +65,7 @@ class Target:
         ends_msc = self.epoch.ends_msc + self.offset_ms
         return (ends_msc, ends_msc + skipped_ms) if skipped_ms else None
 
-    @property
-    def repeated(self) -> Repeated | None:
-        """Return what tells the judging which rows may be of either pass of a repeated hour."""
+    def repeated(self, feed_id: int) -> Repeated | None:
+        """Return what tells the judging which rows of a feed may be of either pass of a repeated hour."""
         zone = self.epochs.repeated(self.place)
-        return None if zone is None else Repeated(*zone, *(self.unsure or (zone[0], zone[0])))
+        return None if zone is None else Repeated(*zone, *self.unsure.get(feed_id, (zone[0], zone[0])))

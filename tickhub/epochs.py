@@ -6,19 +6,17 @@ from dataclasses import dataclass
 
 from django.conf import settings
 
-from ingest import backfill, epochstart, leases
+from ingest import backfill, epochstart, firstpass, leases
 from ingest.connections import ConnectionLog
 from ingest.epochend import Unread
-from ingest.epochview import AHEAD_MS
 from ingest.poller import Poller
 from ingest.sources.session import WrongAccount
 from ingest.sources.terminal import OpenSource
-from ingest.target import Options
+from ingest.target import Options, Target
 from quality import incidents
 from tickhub import disk, polling, publishing, repeating
 from tickhub.core import clock
 from tickhub.polling import Ending
-from tickhub.reference import sources
 from tickhub.registering import Registered
 from tickhub.stops import DiskGate
 
@@ -51,7 +49,10 @@ def capture(run: Run, ending: Ending, should_stop: Callable[[], bool], log: Conn
 
 
 def _first_poller(run: Run) -> Poller:
-    poller = make_poller(run, first_place(run.registered))
+    registered = run.registered
+    place = first_place(registered)
+    firstpass.note_beginning(Target(registered.source_id, registered.name, registered.epochs, place, registered.feeds))
+    poller = make_poller(run, place)
     epochstart.ask_for_earlier(poller.target)
     return poller
 
@@ -82,7 +83,7 @@ def leave(poller: Poller, unread: Sequence[Unread]) -> None:
     leases.renew(poller.lease)
     if unread:
         _tell_unread(poller, unread)
-    _record_unsure(poller)
+    firstpass.note_leaving(poller, unread)
 
 
 def _tell_unread(poller: Poller, unread: Sequence[Unread]) -> None:
@@ -100,23 +101,6 @@ def _tell_unread(poller: Poller, unread: Sequence[Unread]) -> None:
     logger.warning("an epoch of the clock is left unread", extra={"source": poller.target.name, "feeds": told})
     evidence = {"epoch_ended": ended, "feeds": told}
     incidents.raise_condition(cause="EPOCH_UNREAD", source_id=poller.target.source_id, evidence=evidence)
-
-
-def _record_unsure(poller: Poller) -> None:
-    """Record which part of an hour that the clock repeats was not read in its first pass."""
-    target = poller.target
-    zone = target.epochs.repeated(target.place + 1)
-    if zone is None:
-        return
-    following = target.epochs.rows[target.place + 1]
-    from_msc = max(poller.seen_msc + target.offset_ms + 1, zone[0])
-    to_msc = min(poller.utc_msc + following.offset_ms + AHEAD_MS, zone[1])
-    if from_msc < to_msc:
-        logger.warning(
-            "an hour that the clock repeats was not captured in its first pass",
-            extra={"source": target.name, "from_msc": from_msc, "to_msc": to_msc},
-        )
-        sources.record_unsure(epoch_id=following.epoch_id, from_msc=from_msc, to_msc=to_msc)
 
 
 def make_poller(run: Run, place: int) -> Poller:

@@ -391,6 +391,6 @@ class _Shown:
                 self._opened.terminal,
                 target,
                 now_msc=lambda: self._reached_msc,
-                seen_msc=lambda: self._reached_msc,
+                seen_msc=lambda _: self._reached_msc,
             )
         return self._views[place]

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
-from ingest import epochview, reading, rereads
+from ingest import detached, epochview, reading, rereads
 from ingest.bridge import settling
 from ingest.bridge.remote import RemoteTerminal
 from ingest.models import Reread
@@ -69,11 +70,12 @@ def _shares(question: Reread, poller: Poller) -> Iterator[_Share]:
         low = max(question.from_msc, epoch.starts_msc)
         high = min(question.to_msc, epoch.ends_msc + target.epochs.skipped_ms(place))
         if low < high:
+            own = replace(target, place=place, unsure={})
             view = epochview.of(
                 poller.source.terminal,
-                replace(target, place=place, unsure=None),
-                now_msc=lambda: poller.source.shown_msc(poller.utc_msc),
-                seen_msc=lambda: poller.seen_msc,
+                own,
+                now_msc=partial(detached.left_msc, poller, own),
+                seen_msc=lambda symbol: poller.seen_msc(poller.target.feeds[symbol][0]),
             )
             yield _Share(view, epoch.offset_ms, low, high)
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from ingest import epochstart
+from ingest import epochstart, firstpass
 from ingest.sources.terminal import SAME
 from ingest.target import Target
 from ingest.wire import closing, limits
@@ -67,7 +67,9 @@ def register(source: Source, hello: Hello) -> Target:
     )
     begins = {feed.symbol: (feed.pk, feed.begins_msc) for feed in feeds}
     place = epochstart.first_place(source_id=source.pk, epochs=epochs, feeds=begins)
-    return at_place(Target(source_id=source.pk, name=source.name, epochs=epochs, place=place, feeds=begins), place)
+    target = Target(source_id=source.pk, name=source.name, epochs=epochs, place=place, feeds=begins)
+    firstpass.note_beginning(target)
+    return at_place(target, place)
 
 
 def at_place(target: Target, place: int) -> Target:

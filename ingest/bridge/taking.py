@@ -88,9 +88,8 @@ def _save(poller: Poller, pairs: list[tuple[FeedState, FramePart]], frame: Frame
     for state, found in readings:
         state.minutes.add(state.tail.advance(found, keep_from_msc=min(state.last_msc, poller.settled_msc) - TAIL_MS))
     poller.now_msc = max(poller.now_msc, frame.now_msc)
-    if poller.utc_msc < poller.target.epoch.ends_msc and not any(part.is_cut for part in frame.parts):
-        # Up to then the agent has sent all that was shown.
-        poller.seen_msc = max(poller.seen_msc, poller.utc_msc)
+    # Of a feed that is not in the frame nothing was new, or it was not read.
+    poller.note_seen([state for state, part in pairs if not part.error and not part.is_cut])
     metrics.POLL_SECONDS.labels(poller.target.name).observe(clock.monotonic_s() - started_s)
 
 

@@ -19,7 +19,7 @@ from tests.builders import NOON_MSC, make_ticks
 from tests.capturing import make_rig
 from tickhub.core.clock import HOUR_MS
 from tickhub.core.symbols import SymbolFacts
-from tickhub.reference import facts
+from tickhub.reference import facts, sources
 from tickhub.reference.models import ClockCorrection, Instrument, Source
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -44,6 +44,8 @@ def capture_something() -> None:
     log.write()
     correction = ClockCorrection(source=Source.objects.get(), epochs_before=[], epochs_after=[], made=[], days=[])
     correction.save()
+    target = rig.poller.target
+    sources.record_unsure(epoch_id=target.epoch_id, feed_id=rig.feeds["EURUSD"].pk, from_msc=0, to_msc=1)
     backfill.request(feed_id=rig.feeds["EURUSD"].pk, from_msc=0, to_msc=1, reason="a test")
     threshold = Threshold(name="STUCK_MS", value=0, reason="a test")
     with transaction.atomic(durable=True):

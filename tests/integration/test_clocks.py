@@ -24,7 +24,7 @@ from tickhub.management.periods import EVER
 from tickhub.polling import Ending
 from tickhub.reconcile import Scope
 from tickhub.reference import queries as reference
-from tickhub.reference.models import ClockEpoch, Source
+from tickhub.reference.models import Source, UnsurePass
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -127,8 +127,8 @@ def test_an_outage_over_the_switch_leaves_only_what_cannot_be_told_marked(tmp_pa
     assert abs(len(unsure) - expected) <= 2
     assert min(unsure) >= AUTUMN_MSC + 19 * MINUTE_MS
     assert max(unsure) < AUTUMN_MSC + HOUR_MS
-    row = ClockEpoch.objects.get(source__name="broker", starts_msc=AUTUMN_MSC)
-    assert row.unsure_to_msc == AUTUMN_MSC + 3 * HOUR_MS
+    unread = UnsurePass.objects.get(epoch__source__name="broker", epoch__starts_msc=AUTUMN_MSC)
+    assert unread.to_msc == AUTUMN_MSC + 3 * HOUR_MS
 
 
 def test_an_epoch_of_many_pages_is_read_to_its_end_before_the_next_begins(tmp_path: Path, settings: Settings) -> None:

@@ -12,7 +12,7 @@ from quality.models import Certificate, FeedHour, Gap, Incident, QuarantinedTick
 from storage.models import Partition
 from tests.builders import NOON_MSC
 from tests.capturing import Rig, make_rig
-from tickhub.reference.models import ClockCorrection, ClockEpoch, Feed, Instrument, SessionCalendar, Source
+from tickhub.reference.models import ClockCorrection, ClockEpoch, Feed, Instrument, SessionCalendar, Source, UnsurePass
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -93,6 +93,11 @@ def epoch(rig: Rig, *, starts_msc: int = 1, offset_ms: int = 0) -> None:
     ClockEpoch.objects.create(source_id=source_id, starts_msc=starts_msc, offset_ms=offset_ms, evidence="a test's")
 
 
+def unsure_pass(rig: Rig, *, to_msc: int = 6) -> None:
+    epoch_id = rig.poller.target.epoch_id
+    UnsurePass.objects.create(epoch_id=epoch_id, feed=rig.feeds["EURUSD"], from_msc=5, to_msc=to_msc)
+
+
 def cursor(rig: Rig) -> None:
     Cursor.objects.create(feed=rig.feeds["EURUSD"], epoch_id=1, last_msc=0, taken=-1, last_batch_id=1)
 
@@ -146,6 +151,8 @@ BREAKS: list[tuple[str, Callable[[Rig], object]]] = [
     ("epoch_once_per_start", lambda rig: twice(epoch, rig)),
     ("epoch_offset_within_15_hours", lambda rig: epoch(rig, offset_ms=15 * 3_600_000 + 1)),
     ("epoch_offset_within_15_hours", lambda rig: epoch(rig, offset_ms=-15 * 3_600_000 - 1)),
+    ("unsure_pass_once_per_feed", lambda rig: twice(unsure_pass, rig)),
+    ("unsure_pass_not_empty", lambda rig: unsure_pass(rig, to_msc=5)),
     ("batch_status_is_known", lambda rig: batch(rig, status="GONE")),
     ("batch_stored_has_outcome", lambda rig: batch(rig, status="STORED")),
     ("batch_ticks_within_bounds", lambda rig: batch(rig, tick_count=-1)),

@@ -9,7 +9,16 @@ from django.http import HttpRequest
 from tickhub.core.calendars import InvalidCalendar
 from tickhub.reference import calendars
 from tickhub.reference.facts_admin import FactsAdmin
-from tickhub.reference.models import ClockCorrection, ClockEpoch, Feed, FeedFact, Instrument, SessionCalendar, Source
+from tickhub.reference.models import (
+    ClockCorrection,
+    ClockEpoch,
+    Feed,
+    FeedFact,
+    Instrument,
+    SessionCalendar,
+    Source,
+    UnsurePass,
+)
 
 if TYPE_CHECKING:
     _Form = forms.ModelForm[SessionCalendar]
@@ -138,6 +147,13 @@ class ClockEpochAdmin(FactsAdmin):
         if minute is None:
             return "-"
         return f"{minute.smallest_age_ms:,} / {minute.median_age_ms:,} ms at {minute.minute_at:%Y-%m-%d %H:%M}"
+
+
+@admin.register(UnsurePass)
+class UnsurePassAdmin(FactsAdmin):
+    list_display = ("feed", "epoch", "from_msc", "to_msc")
+    list_filter = ("feed__source",)
+    list_select_related = ("feed__source", "epoch__source")
 
 
 @admin.register(ClockCorrection)

@@ -111,9 +111,6 @@ class ClockEpoch(models.Model):
     starts_msc = models.BigIntegerField(help_text="UTC instant at which the offset begins to hold.")
     offset_ms = models.IntegerField(help_text="Terminal clock minus UTC.")
     evidence = models.TextField(help_text="How the offset is known.")
-    # Wall clock of an hour shown twice whose first pass was not captured: its ticks may be of either pass.
-    unsure_from_msc = models.BigIntegerField(null=True, blank=True)
-    unsure_to_msc = models.BigIntegerField(null=True, blank=True)
 
     class Meta:
         ordering = ["source_id", "starts_msc"]
@@ -195,3 +192,23 @@ class SessionCalendar(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class UnsurePass(models.Model):
+    """What of an hour shown twice was not captured of a feed in its first pass: ticks there may be of either pass."""
+
+    # The epoch of the second pass; a correction of the clock that replaces it judges the passes anew.
+    epoch = models.ForeignKey(ClockEpoch, on_delete=models.CASCADE, related_name="unsure_passes")
+    feed = models.ForeignKey(Feed, on_delete=models.PROTECT, related_name="unsure_passes")
+    from_msc = models.BigIntegerField(help_text="Wall clock; first millisecond.")
+    to_msc = models.BigIntegerField(help_text="Wall clock; the stretch ends before it.")
+
+    class Meta:
+        ordering = ["epoch_id", "feed_id"]
+        constraints = [
+            models.UniqueConstraint(fields=["epoch", "feed"], name="unsure_pass_once_per_feed"),
+            models.CheckConstraint(condition=models.Q(from_msc__lt=models.F("to_msc")), name="unsure_pass_not_empty"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.feed}: [{self.from_msc}, {self.to_msc})"

@@ -123,12 +123,13 @@ def epoch_offset_ms(*, epoch_id: int) -> int:
     return ClockEpoch.objects.get(pk=epoch_id).offset_ms
 
 
-def unsure(*, epoch_id: int) -> tuple[int, int] | None:
-    """Return the wall clock of an epoch's repeated hour whose first pass was not captured, if that is recorded."""
-    epoch = ClockEpoch.objects.get(pk=epoch_id)
-    if epoch.unsure_from_msc is None or epoch.unsure_to_msc is None:
-        return None
-    return epoch.unsure_from_msc, epoch.unsure_to_msc
+def unsure(*, epoch_id: int) -> dict[int, tuple[int, int]]:
+    """Return the wall clock of an epoch's repeated hour whose first pass was not captured, by feed where there is any.
+
+    :raises ClockEpoch.DoesNotExist: if there is no such epoch
+    """
+    rows = ClockEpoch.objects.get(pk=epoch_id).unsure_passes.order_by("feed_id")
+    return {feed_id: (low, high) for feed_id, low, high in rows.values_list("feed_id", "from_msc", "to_msc")}
 
 
 def epochs(*, source_id: int) -> Epochs:

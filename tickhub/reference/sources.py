@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from django.db import transaction
+from django.db import connection, transaction
 
 from tickhub.audit import ledger as audit
 from tickhub.core import clock, zones
@@ -99,9 +99,17 @@ def _extend_epochs(source: Source, rule: ClockRule, evidence: str, to_msc: int) 
     )
 
 
-def record_unsure(*, epoch_id: int, from_msc: int, to_msc: int) -> None:
-    """Record which wall clock of a repeated hour was not captured in its first pass, once."""
-    ClockEpoch.objects.filter(pk=epoch_id, unsure_from_msc=None).update(unsure_from_msc=from_msc, unsure_to_msc=to_msc)
+_RECORD_UNSURE = """
+INSERT INTO reference_unsurepass AS known (epoch_id, feed_id, from_msc, to_msc) VALUES (%s, %s, %s, %s)
+ON CONFLICT (epoch_id, feed_id) DO UPDATE
+SET from_msc = least(known.from_msc, excluded.from_msc), to_msc = greatest(known.to_msc, excluded.to_msc)
+"""
+
+
+def record_unsure(*, epoch_id: int, feed_id: int, from_msc: int, to_msc: int) -> None:
+    """Record which wall clock of a repeated hour was not captured of a feed in its first pass; it only widens."""
+    with connection.cursor() as cursor:
+        cursor.execute(_RECORD_UNSURE, [epoch_id, feed_id, from_msc, to_msc])
 
 
 def begin_earlier(*, feed_id: int, from_msc: int, to_msc: int) -> bool:

@@ -10,11 +10,11 @@ from tests import running as pipeline
 from tests.integration.bridge.conftest import Desk
 from tests.integration.bridge.test_refusals import closing
 from tests.integration.embedded.conftest import wait_for
-from tests.integration.test_clocks import AUTUMN_MSC, HOUR_MS, MINUTE_MS, flagged, stored
+from tests.integration.test_clocks import AUTUMN_MSC, HOUR_MS, MINUTE_MS, SPRING_MSC, flagged, stored
 from tests.wire_client import Terminal, WireClient
 from tickhub.core import clock
 from tickhub.core.flags import Flag
-from tickhub.reference.models import ClockEpoch
+from tickhub.reference.models import UnsurePass
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -35,9 +35,9 @@ def test_an_agent_that_does_not_tell_its_clocks_rule_is_refused_in_one_line(brok
     ]
 
 
-def row(client: WireClient, after_ms: int, offset_hours: int, price: float) -> None:
-    """Let a client's terminal show one more tick, made so long after the autumn switch."""
-    wall = AUTUMN_MSC + after_ms + offset_hours * HOUR_MS
+def row(client: WireClient, after_ms: int, offset_hours: int, price: float, *, switch_msc: int = AUTUMN_MSC) -> None:
+    """Let a client's terminal show one more tick, made so long after a switch."""
+    wall = switch_msc + after_ms + offset_hours * HOUR_MS
     client.terminal.insert(0, [(wall // 1000, price, price + 1, 0.0, 0, wall, 6, 0.0)])
 
 
@@ -261,9 +261,8 @@ def test_a_quiet_hour_before_the_switch_is_unsure_only_where_the_agent_has_not_s
     client.say(type="epoch_read", now_msc=client.terminal.now_msc, **seen)
     client.serve(lambda: client.welcomes == 2)
 
-    row_of_second = ClockEpoch.objects.get(source__name="broker", starts_msc=AUTUMN_MSC)
-    unsure = (AUTUMN_MSC + 2 * HOUR_MS, AUTUMN_MSC + 2 * HOUR_MS + MINUTE_MS)
-    assert (row_of_second.unsure_from_msc, row_of_second.unsure_to_msc) == ((None, None) if is_seen else unsure)
+    unsure = [(AUTUMN_MSC + 2 * HOUR_MS, AUTUMN_MSC + 2 * HOUR_MS + MINUTE_MS)]
+    assert list(UnsurePass.objects.values_list("from_msc", "to_msc")) == ([] if is_seen else unsure)
 
 
 def test_rows_answered_long_after_the_question_are_told_apart_by_the_time_of_the_answer(broker: Desk) -> None:
@@ -289,3 +288,38 @@ def test_rows_answered_long_after_the_question_are_told_apart_by_the_time_of_the
     found = {int(t["time_msc"]): float(t["bid"]) for t in stored()}
     assert found == {AUTUMN_MSC + minute * MINUTE_MS: 60_000.0 + minute for minute in minutes}
     assert flagged(Flag.LATE) == []
+
+
+def test_late_rows_of_the_old_epoch_are_captured_though_the_agent_was_away_from_within_the_new_one(
+    broker: Desk,
+) -> None:
+    begins_msc = SPRING_MSC - 90 * MINUTE_MS
+    client = broker.client(Terminal(["BTCUSD"]))
+    row(client, -40 * MINUTE_MS, 2, 1.0, switch_msc=SPRING_MSC)
+    client.terminal.now_msc = SPRING_MSC - 30_000 + 2 * HOUR_MS
+    client.hello(begins_msc=begins_msc, clock="NY+7", now_msc=SPRING_MSC - 30_000)
+    client.poll()
+    client.serve(lambda: len(client.answers) == 1)
+    client.terminal.now_msc = SPRING_MSC + 50 + 2 * HOUR_MS
+    client.say(type="epoch_read", now_msc=client.terminal.now_msc)
+    client.serve(lambda: client.welcomes == 2)
+    row(client, MINUTE_MS, 3, 2.0, switch_msc=SPRING_MSC)
+    client.terminal.now_msc = SPRING_MSC + 61_000 + 3 * HOUR_MS
+    client.poll()
+    client.serve(lambda: len(client.answers) == 2)
+    client.socket.close()
+    assert wait_for(broker.is_left, within_s=10)
+
+    again = broker.client(Terminal(["BTCUSD"]))
+    again.terminal.ticks = client.terminal.ticks
+    for after_ms, hours in ((-20 * MINUTE_MS, 2), (-500, 2), (130 * MINUTE_MS, 3)):
+        row(again, after_ms, hours, 3.0, switch_msc=SPRING_MSC)
+    again.terminal.now_msc = SPRING_MSC + 131 * MINUTE_MS + 3 * HOUR_MS
+    again.hello(begins_msc=begins_msc, clock="NY+7", now_msc=SPRING_MSC + 131 * MINUTE_MS)
+    # The first frame comes before the bridge has looked at anything.
+    again.poll()
+    again.finish()
+    pipeline.drain()
+
+    minutes = [(int(t["time_msc"]) - SPRING_MSC) / MINUTE_MS for t in stored()]
+    assert minutes == [-40, -20, -500 / MINUTE_MS, 1, 130]

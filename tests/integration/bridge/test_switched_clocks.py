@@ -38,7 +38,7 @@ from tickhub.core.ticks import Int64s
 from tickhub.management.periods import EVER
 from tickhub.reconcile import Scope
 from tickhub.reference import queries as reference
-from tickhub.reference.models import ClockEpoch
+from tickhub.reference.models import UnsurePass
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -131,8 +131,8 @@ def test_an_outage_over_the_switch_leaves_only_what_cannot_be_told_marked(broker
     assert abs(len(unsure) - expected) <= 2
     assert min(unsure) >= AUTUMN_MSC + 19 * MINUTE_MS
     assert max(unsure) < AUTUMN_MSC + HOUR_MS
-    row = ClockEpoch.objects.get(source__name="broker", starts_msc=AUTUMN_MSC)
-    assert row.unsure_to_msc == AUTUMN_MSC + 3 * HOUR_MS
+    unread = UnsurePass.objects.get(epoch__source__name="broker", epoch__starts_msc=AUTUMN_MSC)
+    assert unread.to_msc == AUTUMN_MSC + 3 * HOUR_MS
 
 
 def test_an_outage_over_the_spring_switch_costs_nothing(broker: Desk, tmp_path: Path) -> None:
