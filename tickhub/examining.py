@@ -4,6 +4,7 @@ import logging
 
 from django.db import transaction
 
+from ingest import links
 from ingest import queries as inbox_queries
 from quality import arrivals, gaps, hours, missing
 from quality import queries as quality_queries
@@ -116,5 +117,5 @@ def _since(feed: Feed, begin_msc: int) -> int:
 
 
 def _lost(source: Source, from_msc: int, to_msc: int) -> list[Lost]:
-    periods = inbox_queries.lost_minutes(source_id=source.pk, from_msc=from_msc, to_msc=to_msc)
+    periods = links.lost_minutes(source_id=source.pk, from_msc=from_msc, to_msc=to_msc)
     return [Lost(low, high, LOST[how]) for low, high, how in periods]

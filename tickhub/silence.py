@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ingest import links
 from ingest import queries as inbox_queries
+from ingest.links import LinkSeen
 from quality import queries as quality_queries
 from quality import silence
 from quality.silence import Seen, Verdict
@@ -33,7 +35,7 @@ class FeedState:
 def states() -> Iterator[FeedState]:
     """Yield the state of every feed, by source and symbol."""
     now_msc = clock.now_msc()
-    links = {link.source_id: link for link in inbox_queries.links()}
+    newest = {link.source_id: link for link in links.links()}
     by_source: dict[int, list[Feed]] = {}
     for feed in reference.feeds():
         by_source.setdefault(feed.source_id, []).append(feed)
@@ -52,11 +54,11 @@ def states() -> Iterator[FeedState]:
             )
             for feed in feeds
         ]
-        verdicts = silence.judge(seen, at_msc=at_msc, lost=_lost(source, links.get(source_id)))
+        verdicts = silence.judge(seen, at_msc=at_msc, lost=_lost(source, newest.get(source_id)))
         yield from (FeedState(feed, verdict) for feed, verdict in zip(feeds, verdicts, strict=True))
 
 
-def _lost(source: Source, link: inbox_queries.LinkSeen | None) -> str | None:
+def _lost(source: Source, link: LinkSeen | None) -> str | None:
     """Say how a source's connection is lost, None while it is not; a recording has none to lose."""
     if source.is_replay:
         return None
