@@ -261,7 +261,7 @@ def test_a_quiet_hour_before_the_switch_is_unsure_only_where_the_agent_has_not_s
     client.say(type="epoch_read", now_msc=client.terminal.now_msc, **seen)
     client.serve(lambda: client.welcomes == 2)
 
-    unsure = [(AUTUMN_MSC + 2 * HOUR_MS, AUTUMN_MSC + 2 * HOUR_MS + MINUTE_MS)]
+    unsure = [(AUTUMN_MSC + 2 * HOUR_MS, AUTUMN_MSC + 2 * HOUR_MS + MINUTE_MS + 1)]
     assert list(UnsurePass.objects.values_list("from_msc", "to_msc")) == ([] if is_seen else unsure)
 
 

@@ -92,7 +92,8 @@ def test_a_frame_that_tells_an_error_has_read_nothing(broker: Desk) -> None:
     assert count >= 20
     assert unmarked == 0
     in_doubt = UnsurePass.objects.values_list("from_msc", "to_msc")
-    assert list(in_doubt) == [(ZONE[0], ZONE[0] + 21 * MINUTE_MS)]
+    # The millisecond a minute ahead of the second pass is left to it as well.
+    assert list(in_doubt) == [(ZONE[0], ZONE[0] + 21 * MINUTE_MS + 1)]
 
 
 def test_a_symbol_that_is_left_unread_is_in_doubt_for_the_whole_hour_whatever_others_have_brought(
