@@ -78,10 +78,15 @@ def newest_batch() -> int:
     return newest or 0
 
 
-def first_since(*, source_id: int, batch_id: int) -> int | None:
-    """Return the earliest tick (UTC) that a source's batches newer than one hold, None where they hold none."""
-    rows = BatchRow.objects.filter(source_id=source_id, pk__gt=batch_id)
-    return rows.aggregate(first=Min("first_msc"))["first"]
+def hours_since(*, source_id: int, batch_id: int, before_msc: int) -> list[tuple[int, int]]:
+    """Return the UTC hours (since 1970), first and last, that a source's batches newer than one reach before a time."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT DISTINCT first_msc / {HOUR_MS}, least(last_msc, %s) / {HOUR_MS} FROM ingest_batch"
+            " WHERE id > %s AND source_id = %s AND first_msc < %s",
+            [before_msc - 1, batch_id, source_id, before_msc],
+        )
+        return [(int(first), int(last)) for first, last in cursor.fetchall()]
 
 
 def unsettled(*, source_id: int) -> tuple[int, int, int]:

@@ -71,6 +71,13 @@ def newest(*, feed_id: int, from_msc: int, to_msc: int) -> dict[int, Known]:
     return {row.from_msc: Known(row.number, row.revision, row.from_msc, row.document) for row in rows}
 
 
+def not_whole(*, feed_id: int, from_msc: int, most: int) -> list[int]:
+    """Return where the newest periods from a time on begin whose newest certificate does not call them whole."""
+    rows = Certificate.objects.filter(feed_id=feed_id, from_msc__gte=from_msc)
+    newest_rows = rows.order_by("-from_msc", "-revision").distinct("from_msc").values_list("from_msc", "is_whole")
+    return [begin_msc for begin_msc, is_whole in newest_rows if not is_whole][:most]
+
+
 @dataclass(frozen=True, slots=True)
 class Series:
     """Certificates of a feed in the order in which they were made; ``not_whole`` counts the newest of each hour."""

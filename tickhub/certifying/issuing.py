@@ -6,7 +6,7 @@ are known; one that no pass proves for hours is certified as it is, and says so.
 
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,9 +18,10 @@ from ingest import cursors, inbox, leases, queries
 from quality import certificates
 from quality import queries as quality_queries
 from quality.certificates import Known, Last, New
-from tickhub import examining, ledger
+from tickhub import examining
 from tickhub.certificates import document, keys
 from tickhub.certifying import stations
+from tickhub.certifying.ledgers import Ledgers
 from tickhub.core import clock
 from tickhub.core.clock import DAY_MS, HOUR_MS
 from tickhub.core.errors import UsageError
@@ -28,11 +29,11 @@ from tickhub.ledger import FeedLedger
 from tickhub.reference import queries as reference
 from tickhub.reference.models import Feed
 
-# What was certified so lately is looked at again with every run.
-_AGAIN_MS = 7 * DAY_MS
+# Hours that were not whole are looked at again for so long, the newest so many.
+_AGAIN_MS, _NOT_WHOLE_MOST = 7 * DAY_MS, 24
 # How long an hour waits for a pass to prove it.
 _PATIENCE_MS = 3 * HOUR_MS
-# Of one feed in one transaction.
+# Of one source in one transaction.
 _AT_ONCE = 200
 
 
@@ -53,14 +54,13 @@ def key() -> Ed25519PrivateKey:
 
 @dataclass(frozen=True, slots=True)
 class _Scope:
-    """What is known of a feed as of one moment; ``horizon_hour`` is the first hour that is not due."""
+    """What is known of a feed as of one moment; ``hours`` (since 1970, ascending) are those that may be due."""
 
     feed: Feed
     own: FeedLedger
+    hours: list[int]
     known: dict[int, Known]
     last: Last | None
-    first_hour: int | None
-    horizon_hour: int
     proven_msc: int | None
     watermark_msc: int
     newest_batch: int
@@ -72,12 +72,7 @@ class _Scope:
 
     def due(self) -> Iterator[int]:
         """Yield the hours that have no certificate, or one that says something else."""
-        hours = stations.hours_of(self.own) | set(
-            range(self.horizon_hour if self.first_hour is None else self.first_hour, self.horizon_hour)
-        )
-        for hour in sorted(hours):
-            if hour >= self.horizon_hour:
-                return
+        for hour in self.hours:
             is_old = (hour + 1) * HOUR_MS <= self.watermark_msc - _PATIENCE_MS
             if not ((self.is_proven(hour) and self.is_examined(hour)) or is_old):
                 continue
@@ -108,51 +103,53 @@ def issue(
 ) -> int:
     """Issue what is due of feeds (all, with None); return how many certificates were made.
 
-    With ``everything`` all that was ever certified is compared again, not only the last days and what was captured
-    since. ``until_s`` (of the monotonic clock) is when to leave the rest to the next run.
+    With ``everything`` all that was ever certified is compared again, not only what was captured or proven since.
+    ``until_s`` (of the monotonic clock) is when to leave the rest to the next run.
 
     :raises KeyMissing: if there is no key to sign with
     """
     signer = key()
     examining.examine(budget_s=math.inf if until_s is None else max(until_s - clock.monotonic_s(), 0.0) / 2)
-    total = 0
+    by_source: dict[int, list[Feed]] = {}
     for feed in reference.feeds() if feeds is None else feeds:
-        made = 0
+        by_source.setdefault(feed.source_id, []).append(feed)
+    total = 0
+    for source_id, own in by_source.items():
         while until_s is None or clock.monotonic_s() < until_s:
-            count = _issue_some(feed, signer, everything=everything)
-            made += count
+            count = _issue_some(source_id, own, signer, everything=everything)
+            total += count
             if count < _AT_ONCE:
                 break
-            tell(f"{feed}: {made} certificates")
-        total += made
+            tell(f"{own[0].source}: {total} certificates")
     return total
 
 
-def _issue_some(feed: Feed, signer: Ed25519PrivateKey, *, everything: bool) -> int:
-    """Issue a feed's first due certificates in one transaction; return how many."""
+def _issue_some(source_id: int, feeds: Sequence[Feed], signer: Ed25519PrivateKey, *, everything: bool) -> int:
+    """Issue the first due certificates of a source's feeds in one transaction; return how many."""
+    count = 0
     try:
         with transaction.atomic(durable=True):
             with connection.cursor() as cursor:
                 # Stations, rows and certificates are of one moment.
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
                 cursor.execute("SET LOCAL statement_timeout = 0")
-            if not certificates.lock(feed_id=feed.pk):
-                return 0
-            scope = _look(feed, everything=everything)
-            if scope is None:
-                return 0
-            rows = list(_certificates(feed, scope, signer))
-            certificates.append(rows, feed_id=feed.pk)
+            ledgers = Ledgers(source_id)
+            for feed in feeds:
+                if count < _AT_ONCE and certificates.lock(feed_id=feed.pk):
+                    scope = _look(feed, ledgers, everything=everything)
+                    rows = [] if scope is None else list(_certificates(scope, signer, most=_AT_ONCE - count))
+                    certificates.append(rows, feed_id=feed.pk)
+                    count += len(rows)
     except (IntegrityError, OperationalError) as error:
         if isinstance(error, OperationalError) and "could not serialize" not in str(error):
             raise
         # Another has issued them meanwhile.
         return 0
-    return len(rows)
+    return count
 
 
-def _look(feed: Feed, *, everything: bool) -> _Scope | None:
-    """Return what is known of a feed; None where nothing of it was captured."""
+def _look(feed: Feed, ledgers: Ledgers, *, everything: bool) -> _Scope | None:
+    """Return what is known of a feed; None where nothing of it was captured, or nothing can be due."""
     position = cursors.load(source_id=feed.source_id).get(feed.pk)
     if position is None:
         return None
@@ -164,21 +161,25 @@ def _look(feed: Feed, *, everything: bool) -> _Scope | None:
     waiting_msc = inbox.first_waiting_msc(source_id=feed.source_id)
     if waiting_msc is not None:
         watermark_msc = min(watermark_msc, waiting_msc - 1)
-    horizon_msc = (watermark_msc + 1) // HOUR_MS * HOUR_MS
+    horizon_hour = (watermark_msc + 1) // HOUR_MS
     last = certificates.last(feed_id=feed.pk)
-    own = _ledger(feed, last, horizon_msc, everything=everything)
-    captured = stations.hours_of(own)
+    if last is None or everything:
+        own = ledgers.whole(feed.pk)
+        hours = stations.hours_of(own)
+        first_hour = min(hours, default=horizon_hour) if last is None else last.certified_msc // HOUR_MS
+        hours |= set(range(first_hour, horizon_hour))
+    else:
+        hours = _suspects(feed, last, horizon_hour)
+        own = ledgers.of_hours(feed.pk, hours)
+    hours = {hour for hour in hours if hour < horizon_hour}
+    if not hours:
+        return None
     return _Scope(
         feed=feed,
         own=own,
-        known=certificates.newest(
-            feed_id=feed.pk,
-            from_msc=min((hour * HOUR_MS for hour in captured), default=horizon_msc),
-            to_msc=horizon_msc,
-        ),
+        hours=sorted(hours),
+        known=certificates.newest(feed_id=feed.pk, from_msc=min(hours) * HOUR_MS, to_msc=(max(hours) + 1) * HOUR_MS),
         last=last,
-        first_hour=min(captured, default=None) if last is None else last.certified_msc // HOUR_MS,
-        horizon_hour=horizon_msc // HOUR_MS,
         proven_msc=proven_msc,
         watermark_msc=watermark_msc,
         newest_batch=queries.newest_batch(),
@@ -186,34 +187,31 @@ def _look(feed: Feed, *, everything: bool) -> _Scope | None:
     )
 
 
-def _ledger(feed: Feed, last: Last | None, horizon_msc: int, *, everything: bool) -> FeedLedger:
-    """Return what batches say of a feed: in whole, or of the last days and of all that batches have added since."""
-    if last is None or everything:
-        return ledger.of_source(feed.source_id).get(feed.pk, FeedLedger())
-    added_msc = queries.first_since(source_id=feed.source_id, batch_id=last.through_batch_id)
-    starts = [last.certified_msc, horizon_msc - _AGAIN_MS, *([] if added_msc is None else [added_msc])]
-    from_msc = min(starts) // HOUR_MS * HOUR_MS
-    own = ledger.of_source(feed.source_id, from_msc=from_msc, to_msc=horizon_msc)
-    # Hours before the period are of the same batches, and not complete.
-    return _since(own.get(feed.pk, FeedLedger()), from_msc // HOUR_MS)
+def _suspects(feed: Feed, last: Last, horizon_hour: int) -> set[int]:
+    """Return the hours that may be due: those not certified, those that new batches reach, and those not whole of late.
 
-
-def _since(own: FeedLedger, from_hour: int) -> FeedLedger:
-    return FeedLedger(
-        **{
-            name: {hour: value for hour, value in getattr(own, name).items() if hour >= from_hour}
-            for name in FeedLedger.__slots__
-        }
+    Adding a source's batches up costs seconds for each hour where thousands of ticks come in each second: an hour of
+    which nothing new can be said is left alone.
+    """
+    hours = set(range(last.certified_msc // HOUR_MS, horizon_hour))
+    for first, end in queries.hours_since(
+        source_id=feed.source_id, batch_id=last.through_batch_id, before_msc=horizon_hour * HOUR_MS
+    ):
+        hours |= set(range(first, end + 1))
+    not_whole = certificates.not_whole(
+        feed_id=feed.pk, from_msc=horizon_hour * HOUR_MS - _AGAIN_MS, most=_NOT_WHOLE_MOST
     )
+    return hours | {from_msc // HOUR_MS for from_msc in not_whole}
 
 
-def _certificates(feed: Feed, scope: _Scope, signer: Ed25519PrivateKey) -> Iterator[New]:
+def _certificates(scope: _Scope, signer: Ed25519PrivateKey, *, most: int) -> Iterator[New]:
     """Yield a feed's first due certificates, each linked to the one before it."""
+    feed = scope.feed
     number, previous = (0, None) if scope.last is None else (scope.last.number, scope.last.sha256)
     epochs = reference.epochs(source_id=feed.source_id)
     made_msc = clock.now_msc()
     for place, hour in enumerate(scope.due()):
-        if place == _AT_ONCE:
+        if place == most:
             return
         from_msc, to_msc = hour * HOUR_MS, (hour + 1) * HOUR_MS
         known = scope.known.get(from_msc)
