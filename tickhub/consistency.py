@@ -5,6 +5,7 @@ read for themselves. A difference is an incident that names the first row which 
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,8 +28,10 @@ from tickhub.ledger import FeedLedger
 from tickhub.reference import queries as reference
 from tickhub.reference.models import Feed
 
-# So many hours are compared in one run; beat begins one in this time.
-HOURS_AT_ONCE, PERIOD_S = 48, 300
+# So many hours are compared in one run, if there is time.
+_HOURS_AT_ONCE = 48
+# How many have been, as Redis remembers it: where it forgets, the first hours have their turn again.
+_TURN = "tickhub:compared-hours"
 _HOURS_OF_DAY = 24
 _CAUSE = "STATIONS_DIFFER"
 
@@ -61,15 +64,21 @@ def watch(*, until_s: float) -> int:
     """
     feeds = list(reference.feeds())
     _watch_cache(feeds)
+    try:
+        turn = int(latest.client().get(_TURN) or 0)
+    except redis.RedisError:
+        return 0
     compared = 0
     suspects = _suspects()
-    for feed, hour in _due(feeds, suspects):
+    for feed, hour in _due(feeds, suspects, turn):
         if clock.monotonic_s() >= until_s:
             break
         difference = compare(feed, hour)
         compared += 1
         if difference is not None or suspects.get(feed.pk) == hour:
             _tell(feed, difference)
+    with suppress(redis.RedisError):
+        latest.client().incrby(_TURN, max(compared - len(suspects), 0))
     return compared
 
 
@@ -144,14 +153,13 @@ def _first(captured: Ticks, kept: Sequence[Ticks], duplicates: Digest) -> dict[s
     return values | {"is": "captured, and not kept" if place < int(is_missing.sum()) else "kept, and not captured"}
 
 
-def _due(feeds: Sequence[Feed], suspects: dict[int, int]) -> Iterator[tuple[Feed, int]]:
-    """Yield hours of feeds: those of open incidents, then those whose turn it is."""
+def _due(feeds: Sequence[Feed], suspects: dict[int, int], begin: int) -> Iterator[tuple[Feed, int]]:
+    """Yield hours of feeds: those of open incidents, then those whose turn it is, from a number on."""
     by_id = {feed.pk: feed for feed in feeds}
     yield from ((by_id[feed_id], hour) for feed_id, hour in suspects.items() if feed_id in by_id)
     hours = [day * _HOURS_OF_DAY + hour for day in partitions.days() for hour in range(_HOURS_OF_DAY)]
     total = len(hours) * len(feeds)
-    begin = clock.now_msc() // (PERIOD_S * 1000) * HOURS_AT_ONCE
-    for number in range(begin, begin + min(HOURS_AT_ONCE, total)):
+    for number in range(begin, begin + min(_HOURS_AT_ONCE, total)):
         turn, place = divmod(number % total, len(feeds))
         yield feeds[place], hours[turn]
 

@@ -1,7 +1,9 @@
 """Keys and passwords of a data folder, made once and kept in files of mode 600."""
 
 import os
+import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from tickhub.certificates import keys
@@ -12,9 +14,13 @@ _CERTIFICATES = "certificate-key"
 def ensure(path: Path, make: Callable[[], str]) -> Path:
     """Write what ``make`` returns to a file that only its owner may read, unless it exists."""
     if not path.exists():
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        descriptor, name = tempfile.mkstemp(dir=path.parent)
         with os.fdopen(descriptor, "w") as file:
             file.write(make() + "\n")
+        # Whole or not at all: another process may make it at the same moment, and whoever is first wins.
+        with suppress(FileExistsError):
+            os.link(name, path)
+        os.unlink(name)
     return path
 
 

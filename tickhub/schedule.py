@@ -3,8 +3,6 @@
 from django.db import transaction
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
-from tickhub import consistency
-
 # Task, period in seconds. Each expires before its next turn, so that a pause makes no crowd.
 _TASKS = (
     ("ingest.sweep_inbox", 1),
@@ -13,8 +11,6 @@ _TASKS = (
     ("tickhub.watch_overflow", 5),
     ("tickhub.watch_sources", 5),
     ("tickhub.watch_host_clock", 30),
-    ("tickhub.certify", 300),
-    ("tickhub.compare_stations", consistency.PERIOD_S),
     ("tickhub.examine_hours", 60),
     ("tickhub.fill_gaps", 60),
     ("ingest.forget_connections", 3600),

@@ -34,10 +34,8 @@ logger = logging.getLogger(__name__)
 _RETRIES = 3
 # The longest wait between two publications of one batch.
 _PUBLISH_MOST_MS = 300_000
-# How long a run makes certificates; every task is ended after 45 s.
-_CERTIFY_S = 20.0
-# How long a run compares stations.
-_COMPARE_S = 10.0
+# How long examining, certifying and comparing hours may each hold a worker.
+_LOOK_S = 1.0
 # The server ends a session that is idle in its transaction itself, with a message for its client.
 _LEEWAY_MS = 1_000
 
@@ -103,8 +101,23 @@ def watch_sources(**_: object) -> None:
 
 @app.task(name="tickhub.examine_hours")
 def examine_hours(**_: object) -> None:
-    """Examine the hours of every source that are complete by now."""
-    examining.examine()
+    """Examine the hours that are complete by now, certify them, and compare the stations of those whose turn it is.
+
+    One after another and shortly: ticks wait for no more than one worker of several, and the next run goes on.
+    """
+    examining.examine(budget_s=_LOOK_S)
+    certify()
+    consistency.watch(until_s=clock.monotonic_s() + _LOOK_S)
+
+
+def certify() -> None:
+    """Issue the certificates that are due; without a key an incident says so."""
+    try:
+        certifying.issue(until_s=clock.monotonic_s() + _LOOK_S, tell=logger.info)
+    except UsageError as error:
+        incidents.raise_condition(cause="CERTIFICATES_UNSIGNED", evidence={"error": str(error)}, severity="WARNING")
+    else:
+        incidents.clear_condition(cause="CERTIFICATES_UNSIGNED")
 
 
 @app.task(name="tickhub.fill_gaps")
@@ -117,23 +130,6 @@ def fill_gaps(**_: object) -> None:
 def watch_host_clock(**_: object) -> None:
     """Measure the host's clock; open and resolve its incidents."""
     hostclock.watch()
-
-
-@app.task(name="tickhub.certify")
-def certify(**_: object) -> None:
-    """Issue the certificates that are due; what takes too long is left to the next run."""
-    try:
-        certifying.issue(until_s=clock.monotonic_s() + _CERTIFY_S, tell=logger.info)
-    except UsageError as error:
-        incidents.raise_condition(cause="CERTIFICATES_UNSIGNED", evidence={"error": str(error)}, severity="WARNING")
-    else:
-        incidents.clear_condition(cause="CERTIFICATES_UNSIGNED")
-
-
-@app.task(name="tickhub.compare_stations")
-def compare_stations(**_: object) -> None:
-    """Compare the stations of the hours whose turn it is."""
-    consistency.watch(until_s=clock.monotonic_s() + _COMPARE_S)
 
 
 @app.task(name="ingest.forget_connections")

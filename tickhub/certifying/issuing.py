@@ -34,7 +34,7 @@ _AGAIN_MS, _NOT_WHOLE_MOST = 7 * DAY_MS, 24
 # How long an hour waits for a pass to prove it.
 _PATIENCE_MS = 3 * HOUR_MS
 # Of one source in one transaction.
-_AT_ONCE = 200
+_AT_ONCE = 50
 
 
 class KeyMissing(UsageError):

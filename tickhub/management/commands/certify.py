@@ -17,7 +17,7 @@ from tickhub.reference import queries as reference
 class Command(TickhubCommand):
     help = (
         "Issue the certificates that are due: for each whole past hour of a feed what every station counts, signed and "
-        "linked to the one before. Beat does the same every five minutes. --out writes certificates for "
+        "linked to the one before. Beat does the same every minute. --out writes certificates for "
         "verify_certificate. Exit code 1 if one of the period is not whole."
     )
 
