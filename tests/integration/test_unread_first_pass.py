@@ -138,3 +138,25 @@ def test_a_clock_that_is_set_back_after_the_switch_does_not_bring_the_first_pass
     # Nor is the second taken for what cannot be shown yet.
     assert [part["error"] for part in parts if part["error"]] == []
     assert misplaced(run, "X") == ([], [])
+
+
+def test_ticks_of_the_second_pass_that_are_shown_late_among_those_of_the_first_are_captured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    source, run = make_run("X", begins_msc=AUTUMN_MSC - 90 * MINUTE_MS)
+    keep_time(source, monkeypatch)
+    first = [ZONE_MSC + ms for ms in range(0, 12_000, 100)]
+    second = [ZONE_MSC + ms for ms in range(37, 8_000, 500)]
+
+    def step(after_ms: int) -> Step:
+        # Shown 300 ms after they are made.
+        shown = [wall for wall in second if wall + 300 <= ZONE_MSC + after_ms]
+        return Step(AUTUMN_MSC + after_ms, {"X": quotes(sorted(first + shown))})
+
+    play(source, run, [step(ms) for ms in (-1_000, *range(50, 9_000, 250))])
+    running.drain()
+
+    ticks = reader.read(feed_id=run.registered.feeds["X"][0], from_msc=EVER[0], to_msc=EVER[1]).ticks
+    after = ticks["time_msc"][ticks["time_msc"] >= AUTUMN_MSC]
+    assert (after - AUTUMN_MSC).tolist() == list(range(37, 8_000, 500))
+    assert (flagged(Flag.LATE), flagged(Flag.AMBIGUOUS_TIME)) == ([], [])
