@@ -52,8 +52,8 @@ def refresh(past: Poller, current: Poller) -> None:
     It may read up to the end of its epoch; in the current one up to where the tails begin.
     """
     past.utc_msc = current.utc_msc
-    past.seen = current.seen
-    past.least_msc = left_msc(current, past.target)
+    past.seen = current.seen.copy()
+    past.seen.note_made(left_msc(current, past.target))
     past.renewed_s = current.renewed_s
     # What was captured of a repeated hour's first pass since is no longer shown as of the second.
     past.renew_view()

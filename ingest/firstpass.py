@@ -37,7 +37,7 @@ def note_leaving(poller: Poller, unread: Sequence[Unread]) -> None:
     for state in poller.states:
         begins_msc = target.feeds[state.symbol][1]
         stretches = [
-            (poller.seen_msc(state.feed_id) + target.offset_ms + 1, reached_msc),
+            (poller.seen.of(state.feed_id) + target.offset_ms + 1, reached_msc),
             (begins_msc + second.offset_ms, begins_msc + target.offset_ms),
         ]
         # What was left unread may be shown at any time of the second pass, and anywhere in the hour.

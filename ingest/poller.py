@@ -11,6 +11,7 @@ from ingest.cursors import Move, Position
 from ingest.feedstate import FeedState, Piece
 from ingest.gate import Gate
 from ingest.payloads import Payload
+from ingest.seen import Seen
 from ingest.settle import MakeSettler, Settler
 from ingest.sources.terminal import Link, OpenSource, Readable
 from ingest.synchronising import Synchroniser
@@ -75,10 +76,7 @@ class Poller:
         self.settled_msc = 0
         self.renewed_s = 0.0
         self.utc_msc = 0
-        # Up to when (UTC) the epoch has been read whole, by feed.
-        self.seen: dict[int, int] = {}
-        # UTC; what the terminal shows was made up to then at least, whatever its time says: it may have been set back.
-        self.least_msc = 0
+        self.seen = Seen()
         self.terminal = self._view()
         self.make_settler = make_settler
         self.settler = make_settler(target=target, terminal=self.terminal, save=self.save)
@@ -94,8 +92,8 @@ class Poller:
         self.renew_view()
         for feed_id, position in positions.items():
             if position.epoch_id == self.target.epoch_id:
-                self.see(feed_id, position.last_msc - self.target.offset_ms)
-                self.least_msc = max(self.least_msc, position.last_msc - self.target.offset_ms)
+                self.seen.note(feed_id, position.last_msc - self.target.offset_ms)
+                self.seen.note_made(position.last_msc - self.target.offset_ms)
         self.is_outdated = False
         # The first poll compares the whole tail again, and the hour before it is passed over soon after.
         self.settled_msc = 0
@@ -158,7 +156,7 @@ class Poller:
             self.source.terminal,
             self.target,
             now_msc=lambda: self.shown_msc,
-            seen_msc=lambda symbol: self.seen_msc(self.target.feeds[symbol][0]),
+            seen_msc=lambda symbol: self.seen.of(self.target.feeds[symbol][0]),
         )
 
     def _state(self, symbol: str, positions: dict[int, Position]) -> FeedState:
@@ -242,25 +240,13 @@ class Poller:
     @property
     def shown_msc(self) -> int:
         """Return up to when (UTC) what the terminal shows may have been made."""
-        return max(self.source.shown_msc(self.utc_msc), self.least_msc)
-
-    def seen_msc(self, feed_id: int) -> int:
-        """Return up to when (UTC) a feed has been read whole in the epoch; 0 if never."""
-        return self.seen.get(feed_id, 0)
-
-    def see(self, feed_id: int, utc_msc: int) -> None:
-        """Know a feed as read up to a time."""
-        self.seen[feed_id] = max(self.seen_msc(feed_id), utc_msc)
+        return max(self.source.shown_msc(self.utc_msc), self.seen.least_msc)
 
     def note_seen(self, states: Sequence[FeedState]) -> None:
-        """Note feeds of which the newest read has captured all that was shown.
-
-        It proves nothing where the terminal may not show all there is, nor once rows of the next epoch are among them.
-        """
+        """Note feeds of which all that is shown was captured, where that is all there is, and of this epoch alone."""
         is_whole = self.is_whole and not self.settler.coverage.is_doubted
-        if is_whole and self.utc_msc < self.target.epoch.ends_msc:
-            for state in states:
-                self.see(state.feed_id, self.utc_msc)
+        for state in states if is_whole and self.utc_msc < self.target.epoch.ends_msc else ():
+            self.seen.note(state.feed_id, self.utc_msc)
 
     def _read(self, state: FeedState, *, is_settling: bool) -> Reading | None:
         """Read one symbol from the cursor's second, when settling from the tail's; None where the read failed."""
@@ -384,7 +370,7 @@ class Poller:
                     move.epoch_id, move.last_msc, move.taken, version=(move.version or 0) + 1, last_batch_id=batch_id
                 )
                 if self.beside is None:
-                    self.least_msc = max(self.least_msc, move.last_msc - self.target.offset_ms)
+                    self.seen.note_made(move.last_msc - self.target.offset_ms)
             epochview.remember(self.terminal, feed_id=state.feed_id, ticks=piece.ticks)
             sent[state.feed_id] = tick_arrays.join([sent.get(state.feed_id, tick_arrays.empty()), piece.ticks])[
                 -CONTEXT_TICKS:

@@ -75,7 +75,7 @@ def _shares(question: Reread, poller: Poller) -> Iterator[_Share]:
                 poller.source.terminal,
                 own,
                 now_msc=partial(detached.left_msc, poller, own),
-                seen_msc=lambda symbol: poller.seen_msc(poller.target.feeds[symbol][0]),
+                seen_msc=lambda symbol: poller.seen.of(poller.target.feeds[symbol][0]),
             )
             yield _Share(view, epoch.offset_ms, low, high)
 

@@ -245,7 +245,7 @@ class Session:
         poller.utc_msc = told.now_msc - poller.target.offset_ms
         if told.seen_msc is not None:
             for state in poller.states:
-                poller.see(state.feed_id, told.seen_msc - poller.target.offset_ms)
+                poller.seen.note(state.feed_id, told.seen_msc - poller.target.offset_ms)
         self._settle()
         is_whole = not self._may_grow
         unread = list(epochend.unread(poller, told, covered_msc=leaving.covered_msc, is_whole=is_whole))
