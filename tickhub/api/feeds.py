@@ -4,6 +4,7 @@ from typing import Any
 
 from quality import silence as judging
 from tickhub import silence
+from tickhub.reference import queries as reference
 from tickhub.silence import FeedState
 
 
@@ -14,13 +15,13 @@ def report() -> list[dict[str, Any]]:  # Any: JSON
 
 def _describe(found: FeedState) -> dict[str, Any]:  # Any: JSON
     feed = found.feed
-    calendar = feed.instrument.calendar
+    calendar = reference.calendar_of(feed)
     return {
         "feed": feed.pk,
         "source": feed.source.name,
         "symbol": feed.symbol,
         "instrument": feed.instrument.code,
-        "calendar": None if calendar is None else calendar.name,
+        "calendar": None if calendar is None else calendar.label,
         "replay": feed.source.is_replay,
         **judging.describe(found.verdict),
     }

@@ -1,17 +1,19 @@
 """What quality/gaps/ reports: what is missing of an instrument's feeds in a period, why, and how complete they are."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from rest_framework.exceptions import ParseError
 
 from quality import completeness
 from quality import queries as quality_queries
 from quality.completeness import Hour, Share
 from quality.models import Gap
+from tickhub.api import parameters
 from tickhub.core import clock
 from tickhub.core.calendars import Calendar
-from tickhub.core.clock import DAY_MS, HOUR_MS
-from tickhub.core.errors import UsageError
+from tickhub.core.clock import HOUR_MS
 from tickhub.reference import queries as reference
 from tickhub.reference.models import Feed
 
@@ -29,25 +31,17 @@ class Question:
     parts: str
 
 
-def read(*, instrument: str | None, start: str | None, end: str | None, parts: str | None) -> Question:
-    """Read a question; without ``end`` it is now, without ``start`` a day before the end.
+def read(values: Mapping[str, str]) -> Question:
+    """Read a question.
 
-    :raises UsageError: if it cannot be understood
+    :raises rest_framework.exceptions.ParseError: if it cannot be understood
     """
-    if not instrument:
-        raise UsageError("instrument= is missing")
-    try:
-        end_msc = clock.parse(end) if end else clock.now_msc()
-        start_msc = clock.parse(start) if start else end_msc - DAY_MS
-    except ValueError as error:
-        raise UsageError(str(error)) from error
-    if not start_msc < end_msc <= start_msc + _DAYS_MOST * DAY_MS:
-        msg = f"period {clock.iso(start_msc)} to {clock.iso(end_msc)}: expected one of at most {_DAYS_MOST} days"
-        raise UsageError(msg)
-    if (parts or "day") not in PARTS:
-        msg = f"parts={parts}: expected one of {', '.join(PARTS)}"
-        raise UsageError(msg)
-    return Question(instrument, start_msc, end_msc, parts or "day")
+    instrument = parameters.required(values, "instrument")
+    start_msc, end_msc = parameters.recent(values, most_days=_DAYS_MOST)
+    parts = values.get("parts", "day")
+    if parts not in PARTS:
+        raise ParseError(f"parts={parts}: expected one of {', '.join(PARTS)}")
+    return Question(instrument, start_msc, end_msc, parts)
 
 
 def report(question: Question) -> list[dict[str, Any]]:  # Any: JSON

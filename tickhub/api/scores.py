@@ -3,7 +3,6 @@
 from dataclasses import asdict
 from typing import Any
 
-from rest_framework.exceptions import ParseError
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -14,7 +13,7 @@ from quality.scores import Counts
 from tickhub import scoring
 from tickhub.api import parameters
 from tickhub.core import clock
-from tickhub.core.clock import DAY_MS, HOUR_MS
+from tickhub.core.clock import HOUR_MS
 from tickhub.reference import queries as reference
 from tickhub.reference.models import Feed
 
@@ -31,16 +30,8 @@ class ScoresView(APIView):
     authentication_classes = ()
 
     def get(self, request: Request) -> Response:
-        values = request.query_params
-        code = values.get("instrument")
-        if not code:
-            raise ParseError("instrument= is missing")
-        given_start, given_end = parameters.period(values)
-        end_msc = given_end if "end" in values else clock.now_msc()
-        start_msc = given_start if "start" in values else end_msc - DAY_MS
-        if not start_msc < end_msc <= start_msc + _DAYS_MOST * DAY_MS:
-            period = f"{clock.iso(start_msc)} to {clock.iso(end_msc)}"
-            raise ParseError(f"period {period}: expected one of at most {_DAYS_MOST} days")
+        code = parameters.required(request.query_params, "instrument")
+        start_msc, end_msc = parameters.recent(request.query_params, most_days=_DAYS_MOST)
         feeds = [feed for feed in reference.feeds() if feed.instrument.code == code]
         if not feeds:
             return Response({"detail": f"instrument not known: {code}"}, status=404)

@@ -10,7 +10,6 @@ from tickhub.api import feeds, gaps, given_ticks, health, latest_ticks, locating
 from tickhub.api.given_ticks import BadInput
 from tickhub.api.keys import BadKey, TickKey
 from tickhub.api.locating import NotFound
-from tickhub.core.errors import UsageError
 
 
 class HealthView(APIView):
@@ -41,16 +40,7 @@ class GapsView(APIView):
     authentication_classes = ()
 
     def get(self, request: Request) -> Response:
-        asked = request.query_params
-        try:
-            question = gaps.read(
-                instrument=asked.get("instrument"),
-                start=asked.get("start"),
-                end=asked.get("end"),
-                parts=asked.get("parts"),
-            )
-        except UsageError as error:
-            return Response({"detail": str(error)}, status=400)
+        question = gaps.read(request.query_params)
         found = gaps.report(question)
         if not found:
             return Response({"detail": f"instrument not known: {question.instrument}"}, status=404)

@@ -98,12 +98,7 @@ def test_an_epoch_that_is_said_to_be_read_before_its_end_closes_the_connection(b
 
 
 def test_a_symbol_that_could_not_be_read_at_the_switch_is_left_to_a_backfill_and_told(broker: Desk) -> None:
-    client = broker.client(Terminal(["BTCUSD"]))
-    row(client, -40 * MINUTE_MS, 3, 60_000.0)
-    client.terminal.now_msc = AUTUMN_MSC - 30_000 + 3 * HOUR_MS
-    client.hello(begins_msc=AUTUMN_MSC - 90 * MINUTE_MS, clock="NY+7", now_msc=AUTUMN_MSC - 30_000)
-    client.poll()
-    client.serve(lambda: len(client.answers) == 1)
+    client = polled(broker, -40 * MINUTE_MS, polled_ms=-30_000)
     client.terminal.now_msc = AUTUMN_MSC + 100 + 3 * HOUR_MS
 
     client.say(type="epoch_read", now_msc=client.terminal.now_msc, unread=[[0, "its history was not whole"]])
@@ -113,6 +108,17 @@ def test_a_symbol_that_could_not_be_read_at_the_switch_is_left_to_a_backfill_and
     assert (asked.from_msc, asked.to_msc) == (AUTUMN_MSC - 90 * MINUTE_MS, AUTUMN_MSC)
     (told,) = Incident.objects.get(cause="EPOCH_UNREAD").evidence["feeds"]
     assert (told["symbol"], told["why"]) == ("BTCUSD", "its history was not whole")
+
+
+def polled(broker: Desk, tick_ms: int, *, polled_ms: int, begins_ms: int = -90 * MINUTE_MS) -> WireClient:
+    """A client with one tick, captured by a poll; all times are after the switch, hence below 0 in the old epoch."""
+    client = broker.client(Terminal(["BTCUSD"]))
+    row(client, tick_ms, 3, 60_000.0)
+    client.terminal.now_msc = AUTUMN_MSC + polled_ms + 3 * HOUR_MS
+    client.hello(begins_msc=AUTUMN_MSC + begins_ms, clock="NY+7", now_msc=AUTUMN_MSC + polled_ms)
+    client.poll()
+    client.serve(lambda: len(client.answers) == 1)
+    return client
 
 
 def leave(client: WireClient) -> None:
@@ -130,12 +136,7 @@ def has_more_welcomes(client: WireClient, count: int) -> bool:
 
 @pytest.mark.usefixtures("short_doubt")
 def test_an_epoch_whose_history_never_comes_to_rest_is_left_to_a_backfill_and_told(broker: Desk) -> None:
-    client = broker.client(Terminal(["BTCUSD"]))
-    row(client, -40 * MINUTE_MS, 3, 60_000.0)
-    client.terminal.now_msc = AUTUMN_MSC - 30_000 + 3 * HOUR_MS
-    client.hello(begins_msc=AUTUMN_MSC - 90 * MINUTE_MS, clock="NY+7", now_msc=AUTUMN_MSC - 30_000)
-    client.poll()
-    client.serve(lambda: len(client.answers) == 1)
+    client = polled(broker, -40 * MINUTE_MS, polled_ms=-30_000)
     client.terminal.condition = {"link": "LINK_LOST"}
     client.beat()
     client.terminal.now_msc = AUTUMN_MSC + 100 + 3 * HOUR_MS
@@ -151,12 +152,7 @@ def test_an_epoch_whose_history_never_comes_to_rest_is_left_to_a_backfill_and_to
 
 @pytest.mark.usefixtures("short_doubt")
 def test_what_appears_after_an_epoch_was_told_as_read_too_early_is_captured_before_it_is_left(broker: Desk) -> None:
-    client = broker.client(Terminal(["BTCUSD"]))
-    row(client, -190 * MINUTE_MS, 3, 60_000.0)
-    client.terminal.now_msc = AUTUMN_MSC - 185 * MINUTE_MS + 3 * HOUR_MS
-    client.hello(begins_msc=AUTUMN_MSC - 240 * MINUTE_MS, clock="NY+7", now_msc=AUTUMN_MSC - 185 * MINUTE_MS)
-    client.poll()
-    client.serve(lambda: len(client.answers) == 1)
+    client = polled(broker, -190 * MINUTE_MS, polled_ms=-185 * MINUTE_MS, begins_ms=-240 * MINUTE_MS)
     for link in ("LINK_LOST", "CONNECTED"):
         client.terminal.condition = {"link": link}
         client.beat()
@@ -177,12 +173,7 @@ def test_what_appears_after_an_epoch_was_told_as_read_too_early_is_captured_befo
 
 @pytest.mark.usefixtures("short_doubt")
 def test_a_symbol_that_was_quiet_before_its_last_tick_of_an_epoch_is_no_epoch_unread(broker: Desk) -> None:
-    client = broker.client(Terminal(["BTCUSD"]))
-    row(client, -40 * MINUTE_MS, 3, 60_000.0)
-    client.terminal.now_msc = AUTUMN_MSC - 40 * MINUTE_MS + 100 + 3 * HOUR_MS
-    client.hello(begins_msc=AUTUMN_MSC - 90 * MINUTE_MS, clock="NY+7", now_msc=AUTUMN_MSC - 39 * MINUTE_MS)
-    client.poll()
-    client.serve(lambda: len(client.answers) == 1)
+    client = polled(broker, -40 * MINUTE_MS, polled_ms=-(40 * MINUTE_MS + 100))
     row(client, -1_000, 3, 60_001.0)
     client.terminal.now_msc = AUTUMN_MSC - 900 + 3 * HOUR_MS
     client.poll()
@@ -223,12 +214,7 @@ def test_an_epoch_told_as_read_long_before_its_end_by_this_machines_clock_is_ref
 
 
 def test_a_new_symbol_that_begins_after_the_switch_does_not_hold_its_source_up(broker: Desk) -> None:
-    first = broker.client(Terminal(["BTCUSD"]))
-    row(first, -40 * MINUTE_MS, 3, 60_000.0)
-    first.terminal.now_msc = AUTUMN_MSC - 30 * MINUTE_MS + 3 * HOUR_MS
-    first.hello(begins_msc=AUTUMN_MSC - 90 * MINUTE_MS, clock="NY+7", now_msc=AUTUMN_MSC - 30 * MINUTE_MS)
-    first.poll()
-    first.serve(lambda: len(first.answers) == 1)
+    first = polled(broker, -40 * MINUTE_MS, polled_ms=-30 * MINUTE_MS)
     first.socket.close()
     assert wait_for(broker.is_left, within_s=10)
     client = broker.client(Terminal(["BTCUSD", "NEW"]))
@@ -249,12 +235,7 @@ def test_a_new_symbol_that_begins_after_the_switch_does_not_hold_its_source_up(b
 def test_a_quiet_hour_before_the_switch_is_unsure_only_where_the_agent_has_not_seen_it(
     broker: Desk, is_seen: bool
 ) -> None:
-    client = broker.client(Terminal(["BTCUSD"]))
-    row(client, -80 * MINUTE_MS, 3, 60_000.0)
-    client.terminal.now_msc = AUTUMN_MSC - 70 * MINUTE_MS + 3 * HOUR_MS
-    client.hello(begins_msc=AUTUMN_MSC - 90 * MINUTE_MS, clock="NY+7", now_msc=AUTUMN_MSC - 70 * MINUTE_MS)
-    client.poll()
-    client.serve(lambda: len(client.answers) == 1)
+    client = polled(broker, -80 * MINUTE_MS, polled_ms=-70 * MINUTE_MS)
     client.terminal.now_msc = AUTUMN_MSC + 3 * HOUR_MS
 
     seen = {"seen_msc": AUTUMN_MSC - 50 + 3 * HOUR_MS} if is_seen else {}
