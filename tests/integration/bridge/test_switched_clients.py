@@ -173,7 +173,7 @@ def test_what_appears_after_an_epoch_was_told_as_read_too_early_is_captured_befo
 
 @pytest.mark.usefixtures("short_doubt")
 def test_a_symbol_that_was_quiet_before_its_last_tick_of_an_epoch_is_no_epoch_unread(broker: Desk) -> None:
-    client = polled(broker, -40 * MINUTE_MS, polled_ms=-(40 * MINUTE_MS + 100))
+    client = polled(broker, -40 * MINUTE_MS, polled_ms=-40 * MINUTE_MS + 100)
     row(client, -1_000, 3, 60_001.0)
     client.terminal.now_msc = AUTUMN_MSC - 900 + 3 * HOUR_MS
     client.poll()
