@@ -49,6 +49,8 @@ def inspect(batch: Batch, *, facts: Mapping[int, FeedFacts], limits: Limits) -> 
     return judge(batch, facts=facts, limits=limits).flags
 
 
+# Any sixty bytes may come as a tick, a signalling NaN among them, at which the processor warns where one is only read.
+@np.errstate(invalid="ignore", over="ignore")
 def judge(batch: Batch, *, facts: Mapping[int, FeedFacts], limits: Limits) -> Judgement:
     """Judge each tick of a batch.
 

@@ -95,6 +95,21 @@ def test_strange_series_are_judged_row_by_row(ticks: Ticks) -> None:
     assert len(flags) == len(ticks)
 
 
+@pytest.mark.parametrize("name", ["bid", "ask", "last", "volume_real"])
+def test_a_signalling_nan_is_a_tick_that_is_not_finite_and_no_warning(name: str) -> None:
+    ticks = make_ticks([(0, 1.1, 1.2), (1, 1.1, 1.2), (2, 1.1, 1.2)]).copy()
+    bits = ticks[name].copy().view("<u8")
+    bits[1] = 0x7FF0_0000_0000_0001
+    ticks[name] = bits.view("<f8")
+    assert ticks.tobytes().count(bytes.fromhex("010000000000f07f")) == 1
+    batch = make_batch(tick_arrays.freeze(ticks))
+
+    judgement = inspection.judge(batch, facts={1: make_facts()}, limits=Limits(0, 0))
+    findings.observe(batch, flags=judgement.flags, spikes=judgement.spikes)
+
+    assert (judgement.flags & Flag.NOT_FINITE != 0).tolist() == [False, True, False]
+
+
 def test_a_million_ticks_are_judged_at_once() -> None:
     ticks = tick_arrays.freeze(np.tile(make_ticks([(0, 1.1, 1.2), (1, 1.3, 1.2)]), 500_000))
     batch = make_batch(ticks[:0])
