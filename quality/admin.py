@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from quality import incidents
+from quality import lifecycle
 from quality.models import Certificate, Finding, Incident, QuarantinedTick
 from tickhub.core import clock, flags
 from tickhub.reference.facts_admin import FactsAdmin
@@ -12,24 +12,38 @@ from tickhub.reference.facts_admin import FactsAdmin
 
 @admin.register(Incident)
 class IncidentAdmin(FactsAdmin):
-    list_display = ("cause", "severity", "state", "feed", "source", "count", "opened_at", "last_seen_at")
-    list_filter = ("state", "severity", "cause", "source")
+    list_display = (
+        "cause",
+        "severity",
+        "state",
+        "feed",
+        "source",
+        "count",
+        "opened_at",
+        "last_seen_at",
+        "escalated_at",
+    )
+    list_filter = ("state", ("escalated_at", admin.EmptyFieldListFilter), "severity", "cause", "source")
     list_select_related = ("feed__source", "source")
     search_fields = ("cause", "feed__symbol")
     actions = ("acknowledge", "resolve")
 
     @admin.action(description="Acknowledge: somebody is looking at it", permissions=["decide"])
     def acknowledge(self, request: HttpRequest, queryset: QuerySet[Incident]) -> None:
-        count = incidents.acknowledge(incident_ids=list(queryset.values_list("pk", flat=True)))
+        count = lifecycle.acknowledge(incident_ids=_ids(queryset), actor=request.user.get_username())
         self.message_user(request, f"{count} open incidents acknowledged.")
 
     @admin.action(description="Resolve: the same cause opens a new incident", permissions=["decide"])
     def resolve(self, request: HttpRequest, queryset: QuerySet[Incident]) -> None:
-        count = incidents.resolve(incident_ids=list(queryset.values_list("pk", flat=True)))
+        count = lifecycle.resolve(incident_ids=_ids(queryset), actor=request.user.get_username())
         self.message_user(request, f"{count} incidents resolved.")
 
     def has_decide_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("quality.change_incident")
+
+
+def _ids(queryset: QuerySet[Incident]) -> list[int]:
+    return list(queryset.values_list("pk", flat=True))
 
 
 @admin.register(Finding)

@@ -25,7 +25,11 @@ class Incident(models.Model):
     state = models.CharField(max_length=12, choices=State.choices, default=State.OPEN)
     opened_at = models.DateTimeField(db_default=Now())
     last_seen_at = models.DateTimeField(db_default=Now())
+    escalated_at = models.DateTimeField(null=True, help_text="When nobody had acknowledged it for too long.")
+    acknowledged_at = models.DateTimeField(null=True)
+    acknowledged_by = models.CharField(max_length=200, blank=True, db_default="")
     resolved_at = models.DateTimeField(null=True)
+    resolved_by = models.CharField(max_length=200, blank=True, db_default="", help_text="Empty: by itself.")
     count = models.BigIntegerField(default=0, help_text="Ticks, or occurrences where no tick is concerned.")
     evidence = models.JSONField(default=dict, help_text="The first finding: batch, key and values.")
 
@@ -44,6 +48,15 @@ class Incident(models.Model):
             ),
             models.CheckConstraint(
                 condition=models.Q(severity__in=["WARNING", "ERROR"]), name="incident_severity_is_known"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(acknowledged_at=None, acknowledged_by="")
+                | models.Q(acknowledged_at__isnull=False) & ~models.Q(acknowledged_by=""),
+                name="incident_acknowledged_by_somebody",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(resolved_by="") | models.Q(resolved_at__isnull=False),
+                name="incident_resolved_by_somebody_is_resolved",
             ),
         ]
 

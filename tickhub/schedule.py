@@ -9,6 +9,8 @@ from tickhub import consistency
 _TASKS = (
     ("ingest.sweep_inbox", 1),
     ("quality.keep_incidents", 1),
+    ("quality.escalate_incidents", 5),
+    ("quality.settle_incidents", 30),
     ("storage.refresh_latest", 1),
     ("tickhub.watch_overflow", 5),
     ("tickhub.watch_sources", 5),

@@ -200,6 +200,9 @@ CLOCK_AHEAD_MINUTES = env.integer("TICKHUB_CLOCK_AHEAD_MINUTES", 3, least=1, mos
 CLOCK_MISMATCH_MINUTES = env.integer("TICKHUB_CLOCK_MISMATCH_MINUTES", 10, least=1, most=60)
 CLOCK_MISMATCH_S = env.integer("TICKHUB_CLOCK_MISMATCH_S", 900, least=60, most=86_400)
 HOST_CLOCK_OFF_MS = env.integer("TICKHUB_HOST_CLOCK_OFF_MS", 500, least=10, most=3_600_000)
+# How long an incident waits for somebody before it is escalated, and for another finding before it is resolved.
+ESCALATE_AFTER_S = env.integer("TICKHUB_ESCALATE_AFTER_S", 900, least=0, most=604_800)
+RESOLVE_AFTER_S = env.integer("TICKHUB_RESOLVE_AFTER_S", 3_600, least=60, most=604_800)
 # Signs certificates; without it none are made.
 CERTIFICATE_KEY = env.secret("TICKHUB_CERTIFICATE_KEY")
 # One for each core: more of them wait for each other (ADR 10).

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 
 from ingest import connections, inbox, queries, sessions
-from quality import incidents
+from quality import incidents, lifecycle
 from storage import latest
 from tickhub import certifying, consistency, disk, hostclock, overflow, pipeline, publishing, watching
 from tickhub.celery import app
@@ -76,6 +76,18 @@ def sweep_inbox(**_: object) -> None:
 def keep_incidents(**_: object) -> None:
     """Sum the newest findings up into incidents."""
     incidents.keep()
+
+
+@app.task(name="quality.escalate_incidents")
+def escalate_incidents(**_: object) -> None:
+    """Escalate the incidents that nobody has acknowledged for too long."""
+    lifecycle.escalate(after_s=settings.ESCALATE_AFTER_S)
+
+
+@app.task(name="quality.settle_incidents")
+def settle_incidents(**_: object) -> None:
+    """Resolve the incidents whose cause is not found any more."""
+    lifecycle.settle(after_s=settings.RESOLVE_AFTER_S)
 
 
 @app.task(name="tickhub.watch_overflow")

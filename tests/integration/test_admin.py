@@ -16,6 +16,7 @@ from quality.models import Incident
 from tests import running
 from tests.builders import NOON_MSC, make_ticks
 from tests.capturing import make_rig
+from tickhub.audit.models import Entry
 from tickhub.core.clock import HOUR_MS
 from tickhub.core.symbols import SymbolFacts
 from tickhub.reference import facts
@@ -81,6 +82,8 @@ def test_an_incident_is_acknowledged_and_resolved_and_its_cause_opens_a_new_one(
     assert Incident.objects.get(cause="CROSSED").state == "ACKNOWLEDGED"
     operator.post("/admin/quality/incident/", {"action": "resolve", "_selected_action": chosen})
     assert Incident.objects.get(cause="CROSSED").state == "RESOLVED"
+    told = Entry.objects.filter(object=f"incident {chosen[0]}").order_by("pk").values_list("actor", "action")
+    assert list(told) == [("operator", "INCIDENT_ACKNOWLEDGED"), ("operator", "INCIDENT_RESOLVED")]
 
 
 def test_the_price_basis_of_an_instrument_can_be_corrected(operator: Client) -> None:

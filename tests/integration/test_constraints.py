@@ -65,9 +65,9 @@ def two_certificates(rig: Rig, number: int = 1, revision: int = 1) -> None:
     certificate(rig, number=number, revision=revision)
 
 
-def incident(rig: Rig, state: str = "OPEN", severity: str = "ERROR") -> None:
+def incident(rig: Rig, state: str = "OPEN", severity: str = "ERROR", **by: str) -> None:
     source_id = rig.poller.target.source_id
-    Incident.objects.create(cause="CROSSED", source_id=source_id, feed=None, state=state, severity=severity)
+    Incident.objects.create(cause="CROSSED", source_id=source_id, feed=None, state=state, severity=severity, **by)
 
 
 def correction(rig: Rig, state: str = "RUNNING", days_done: int = 0) -> None:
@@ -148,6 +148,8 @@ BREAKS: list[tuple[str, Callable[[Rig], object]]] = [
     ("reread_kind_known", lambda rig: reread(rig, "GUESS")),
     ("reread_of_a_feed", lambda rig: reread(rig, "HOURS", feed=None)),
     ("incident_open_once_per_cause", lambda rig: twice(incident, rig)),
+    ("incident_acknowledged_by_somebody", lambda rig: incident(rig, acknowledged_by="operator")),
+    ("incident_resolved_by_somebody_is_resolved", lambda rig: incident(rig, resolved_by="operator")),
     ("incident_state_is_known", lambda rig: incident(rig, state="GONE")),
     ("quarantined_once_per_batch_position", lambda rig: twice(held, rig)),
     ("quarantine_state_is_known", lambda rig: held(rig, state="GONE")),
