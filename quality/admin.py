@@ -1,13 +1,23 @@
 """Incidents, findings and quarantine in the admin."""
 
+from typing import TYPE_CHECKING, Any
+
+from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from quality import lifecycle
-from quality.models import Certificate, Finding, Incident, QuarantinedTick
+from quality.models import Certificate, Channel, Delivery, Finding, Incident, QuarantinedTick
+from quality.notifying import channels
+from quality.notifying.channels import ChannelRefused
 from tickhub.core import clock, flags
 from tickhub.reference.facts_admin import FactsAdmin
+
+if TYPE_CHECKING:
+    _ChannelForm = forms.ModelForm[Channel]
+else:
+    _ChannelForm = forms.ModelForm
 
 
 @admin.register(Incident)
@@ -76,3 +86,55 @@ class CertificateAdmin(FactsAdmin):
     @admin.display(description="hour", ordering="from_msc")
     def hour(self, certificate: Certificate) -> str:
         return clock.iso(certificate.from_msc)
+
+
+class ChannelForm(_ChannelForm):
+    """What an operator sets of a channel."""
+
+    events = forms.MultipleChoiceField(
+        choices=Delivery.Event.choices, initial=Delivery.Event.values, widget=forms.CheckboxSelectMultiple
+    )
+
+    class Meta:
+        model = Channel
+        fields = channels.FIELDS
+
+    def clean(self) -> dict[str, Any] | None:  # Any: Django's signature
+        cleaned = super().clean()
+        if not self.errors:
+            try:
+                channels.refuse(Channel(**self.cleaned_data))
+            except ChannelRefused as error:
+                raise forms.ValidationError(str(error)) from error
+        return cleaned
+
+
+@admin.register(Channel)
+class ChannelAdmin(FactsAdmin):
+    """Where incidents are told. A channel is switched off, not deleted: what was told over it stays recorded."""
+
+    form = ChannelForm  # type: ignore[assignment]  # the base is of any model
+    readonly_fields = ("on_since", "failures", "next_at")
+    list_display = ("name", "kind", "least_severity", "causes", "events", "is_on", "on_since", "failures")
+    list_filter = ("kind", "is_on")
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:  # Any: Django's signature
+        # How it answers is not known of one that is just being added.
+        return [*channels.FIELDS, *(self.readonly_fields if obj else ())]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return admin.ModelAdmin.has_add_permission(self, request)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # Any: Django's signature
+        return admin.ModelAdmin.has_change_permission(self, request, obj)
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:  # Any: Django's signature
+        channels.save(obj, actor=request.user.get_username())
+
+
+@admin.register(Delivery)
+class DeliveryAdmin(FactsAdmin):
+    list_display = ("id", "incident", "event", "channel", "state", "attempts", "made_at", "delivered_at", "error")
+    list_filter = ("state", "event", "channel")
+    list_select_related = ("incident", "channel")
+    search_fields = ("=incident__id", "=message_id")

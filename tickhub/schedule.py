@@ -11,6 +11,7 @@ _TASKS = (
     ("quality.keep_incidents", 1),
     ("quality.escalate_incidents", 5),
     ("quality.settle_incidents", 30),
+    ("quality.notify", 5),
     ("storage.refresh_latest", 1),
     ("tickhub.watch_overflow", 5),
     ("tickhub.watch_sources", 5),

@@ -10,6 +10,7 @@ from django.db import DatabaseError, InterfaceError, connection
 
 from ingest import connections, inbox, queries, sessions
 from quality import incidents, lifecycle
+from quality.notifying import rounds
 from storage import latest
 from tickhub import certifying, consistency, disk, hostclock, overflow, pipeline, publishing, watching
 from tickhub.celery import app
@@ -27,6 +28,8 @@ _PUBLISH_MOST_MS = 300_000
 _CERTIFY_S = 20.0
 # How long a run compares stations.
 _COMPARE_S = 10.0
+# How long a round of telling begins to send: the worker has ticks to store.
+_NOTIFY_S = 3.0
 # The server ends a session that is idle in its transaction itself, with a message for its client.
 _LEEWAY_MS = 1_000
 
@@ -88,6 +91,12 @@ def escalate_incidents(**_: object) -> None:
 def settle_incidents(**_: object) -> None:
     """Resolve the incidents whose cause is not found any more."""
     lifecycle.settle(after_s=settings.RESOLVE_AFTER_S)
+
+
+@app.task(name="quality.notify")
+def notify(**_: object) -> None:
+    """Tell people of what has happened to incidents."""
+    rounds.notify(until_s=clock.monotonic_s() + _NOTIFY_S)
 
 
 @app.task(name="tickhub.watch_overflow")
