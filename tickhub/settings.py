@@ -203,6 +203,8 @@ HOST_CLOCK_OFF_MS = env.integer("TICKHUB_HOST_CLOCK_OFF_MS", 500, least=10, most
 # How long an incident waits for somebody before it is escalated, and for another finding before it is resolved.
 ESCALATE_AFTER_S = env.integer("TICKHUB_ESCALATE_AFTER_S", 900, least=0, most=604_800)
 RESOLVE_AFTER_S = env.integer("TICKHUB_RESOLVE_AFTER_S", 3_600, least=60, most=604_800)
+# From capture to store, all but a twentieth of the last minute's batches: above it is an incident.
+LATENCY_WARNING_MS = env.integer("TICKHUB_LATENCY_WARNING_MS", 500, least=0, most=3_600_000)
 # Signs what is posted to web addresses.
 WEBHOOK_KEY = env.secret("TICKHUB_WEBHOOK_KEY")
 # Without a host no channel can send mail.
