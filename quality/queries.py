@@ -1,10 +1,12 @@
 """Reads of findings, incidents and quarantine."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from django.db.models import Q
 
-from quality.models import QuarantinedTick
+from quality.models import Incident, QuarantinedTick
 from tickhub.core import ticks as tick_arrays
 from tickhub.core.ticks import Int64s, Mask, Ticks
 
@@ -60,3 +62,22 @@ def held_rows(*, feed_ids: list[int], from_msc: int, to_msc: int) -> HeldRows:
         offset_ms=numbers[:, 5],
         is_rejected=np.array([row[6] == QuarantinedTick.State.REJECTED for row in rows], dtype=bool),
     )
+
+
+def open_causes(*, sources: Mapping[int, int]) -> dict[int, list[str]]:
+    """Return the causes of the incidents that are not resolved, of feeds and of their sources, each in order.
+
+    ``sources`` gives the source of each feed; a feed without any has an empty list.
+    """
+    rows = (
+        Incident.objects.exclude(state=Incident.State.RESOLVED)
+        .filter(Q(feed_id__in=list(sources)) | Q(feed_id=None, source_id__in=list(sources.values())))
+        .order_by("cause", "id")
+        .values_list("feed_id", "source_id", "cause")
+    )
+    found: dict[int, set[str]] = {feed_id: set() for feed_id in sources}
+    for of_feed_id, of_source_id, cause in rows:
+        for feed_id, source_id in sources.items():
+            if of_feed_id in (feed_id, None) and of_source_id == source_id:
+                found[feed_id].add(cause)
+    return {feed_id: sorted(causes) for feed_id, causes in found.items()}
