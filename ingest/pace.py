@@ -6,36 +6,38 @@ from django.db import connection
 
 # A window's batches are among the newest, as ids rise with time; more than these in a minute are not looked at.
 _NEWEST = 20_000
+_STEADY_MINUTES = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Delay:
-    """From capture to store, of the batches of a source captured lately; one that waits counts by its age so far."""
+    """From capture to store, of the batches of a source captured lately; one that waits counts by its age so far.
+
+    ``is_steady``: it was polled three minutes ago too, so that no start is under way.
+    """
 
     batches: int
     waiting: int
     p95_ms: int
-    since_s: float
+    is_steady: bool
 
 
 def delays(*, within_s: int) -> dict[int, Delay]:
-    """Return the delay of each source with batches captured within the last seconds, by id.
-
-    ``since_s`` is the age of the first of them: a source that was just started has filled less of the time.
-    """
+    """Return the delay of each source with batches captured within the last seconds, by id."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT source_id, count(*), count(*) FILTER (WHERE stored_at IS NULL),"
             " percentile_disc(0.95) WITHIN GROUP (ORDER BY coalesce(stored_at, clock_timestamp()) - captured_at),"
-            " extract(epoch FROM clock_timestamp() - min(captured_at))"
+            " EXISTS (SELECT FROM ingest_connectionminute m WHERE m.source_id = b.source_id AND m.polls > 0"
+            " AND m.minute_at = date_trunc('minute', clock_timestamp()) - make_interval(mins => %s))"
             " FROM (SELECT source_id, status, captured_at, stored_at FROM ingest_batch ORDER BY id DESC LIMIT %s) b"
             " WHERE captured_at >= clock_timestamp() - make_interval(secs => %s) AND status <> 'FAILED'"
             " GROUP BY source_id ORDER BY source_id",
-            [_NEWEST, within_s],
+            [_STEADY_MINUTES, _NEWEST, within_s],
         )
         return {
-            source_id: Delay(batches, waiting, round(p95.total_seconds() * 1000), float(since_s))
-            for source_id, batches, waiting, p95, since_s in cursor.fetchall()
+            source_id: Delay(batches, waiting, round(p95.total_seconds() * 1000), is_steady)
+            for source_id, batches, waiting, p95, is_steady in cursor.fetchall()
         }
 
 

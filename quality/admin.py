@@ -134,7 +134,7 @@ class ChannelAdmin(FactsAdmin):
 
 @admin.register(Delivery)
 class DeliveryAdmin(FactsAdmin):
-    list_display = ("id", "incident", "event", "channel", "state", "attempts", "made_at", "delivered_at", "error")
+    list_display = ("id", "incident", "event", "channel", "state", "attempts", "delivered_at", "error")
     list_filter = ("state", "event", "channel")
     list_select_related = ("incident", "channel")
     search_fields = ("=incident__id", "=message_id")

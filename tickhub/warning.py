@@ -11,10 +11,10 @@ from tickhub.reference.models import Source
 
 # The batches of the last minute, by how long all but a twentieth took at most. Of fewer than twenty that is the
 # slowest, and of a source that was just started it is the start of the workers: neither is judged.
-_WINDOW_S, _BATCHES_LEAST, _FILLED_S = 60, 20, 45
+_WINDOW_S, _BATCHES_LEAST = 60, 20
 _MINUTES, _MINUTES_BEFORE, _POLLS_LEAST = 5, 60, 20
 RISE_PERCENT_POINTS = 5.0
-_NOBODY_WAITS = Delay(batches=0, waiting=0, p95_ms=0, since_s=0.0)
+_NOBODY_WAITS = Delay(batches=0, waiting=0, p95_ms=0, is_steady=False)
 _NO_POLLS = Failures(polls=0, failed=0, polls_before=0, failed_before=0)
 
 
@@ -29,7 +29,7 @@ def watch() -> None:
 
 
 def _watch_latency(source: Source, delay: Delay) -> None:
-    is_judged = delay.batches >= _BATCHES_LEAST and delay.since_s >= _FILLED_S
+    is_judged = delay.is_steady and delay.batches >= _BATCHES_LEAST
     incidents.observe(
         cause="LATENCY_HIGH",
         source_id=source.pk,
