@@ -1,4 +1,4 @@
-"""Incidents, findings, certificates, thresholds and gaps in the admin, with what leads from an incident to ticks.
+"""Incidents, channels, findings, certificates, thresholds and gaps in the admin.
 
 The quarantine is shown by the wiring (`tickhub/admin.py`): its decisions write to the tick table too.
 """
@@ -10,8 +10,10 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from quality import incidents, thresholds
-from quality.models import Certificate, Examination, FeedHour, Finding, Gap, Incident, Threshold
+from quality import lifecycle, thresholds
+from quality.models import Certificate, Channel, Delivery, Examination, FeedHour, Finding, Gap, Incident, Threshold
+from quality.notifying import channels
+from quality.notifying.channels import ChannelRefused
 from quality.thresholds import ThresholdRefused
 from tickhub.core import clock
 from tickhub.core.clock import HOUR_MS
@@ -28,15 +30,27 @@ def _ticks(row: Incident | Finding) -> str:
 
 
 if TYPE_CHECKING:
-    _Form = forms.ModelForm[Threshold]
+    _ThresholdForm = forms.ModelForm[Threshold]
+    _ChannelForm = forms.ModelForm[Channel]
 else:
-    _Form = forms.ModelForm
+    _ThresholdForm = forms.ModelForm
+    _ChannelForm = forms.ModelForm
 
 
 @admin.register(Incident)
 class IncidentAdmin(FactsAdmin):
-    list_display = ("cause", "severity", "state", "feed", "source", "count", "opened_at", "last_seen_at")
-    list_filter = ("state", "severity", "cause", "source")
+    list_display = (
+        "cause",
+        "severity",
+        "state",
+        "feed",
+        "source",
+        "count",
+        "opened_at",
+        "last_seen_at",
+        "escalated_at",
+    )
+    list_filter = ("state", ("escalated_at", admin.EmptyFieldListFilter), "severity", "cause", "source")
     list_select_related = ("feed__source", "source")
     search_fields = ("cause", "feed__symbol")
     readonly_fields = ("findings", "ticks")
@@ -54,16 +68,20 @@ class IncidentAdmin(FactsAdmin):
 
     @admin.action(description="Acknowledge: somebody is looking at it", permissions=["decide"])
     def acknowledge(self, request: HttpRequest, queryset: QuerySet[Incident]) -> None:
-        count = incidents.acknowledge(incident_ids=list(queryset.values_list("pk", flat=True)))
+        count = lifecycle.acknowledge(incident_ids=_ids(queryset), actor=request.user.get_username())
         self.message_user(request, f"{count} open incidents acknowledged.")
 
     @admin.action(description="Resolve: the same cause opens a new incident", permissions=["decide"])
     def resolve(self, request: HttpRequest, queryset: QuerySet[Incident]) -> None:
-        count = incidents.resolve(incident_ids=list(queryset.values_list("pk", flat=True)))
+        count = lifecycle.resolve(incident_ids=_ids(queryset), actor=request.user.get_username())
         self.message_user(request, f"{count} incidents resolved.")
 
     def has_decide_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("quality.change_incident")
+
+
+def _ids(queryset: QuerySet[Incident]) -> list[int]:
+    return list(queryset.values_list("pk", flat=True))
 
 
 @admin.register(Finding)
@@ -99,7 +117,7 @@ class CertificateAdmin(FactsAdmin):
         return clock.iso(certificate.from_msc)
 
 
-class ThresholdForm(_Form):
+class ThresholdForm(_ThresholdForm):
     """A threshold to put in force."""
 
     class Meta:
@@ -173,3 +191,55 @@ class ExaminationAdmin(FactsAdmin):
     @admin.display(description="examined up to", ordering="next_hour")
     def next_at(self, row: Examination) -> str:
         return clock.iso(row.next_hour * HOUR_MS)
+
+
+class ChannelForm(_ChannelForm):
+    """What an operator sets of a channel."""
+
+    events = forms.MultipleChoiceField(
+        choices=Delivery.Event.choices, initial=Delivery.Event.values, widget=forms.CheckboxSelectMultiple
+    )
+
+    class Meta:
+        model = Channel
+        fields = channels.FIELDS
+
+    def clean(self) -> dict[str, Any] | None:  # Any: Django's signature
+        cleaned = super().clean()
+        if not self.errors:
+            try:
+                channels.refuse(Channel(**self.cleaned_data))
+            except ChannelRefused as error:
+                raise forms.ValidationError(str(error)) from error
+        return cleaned
+
+
+@admin.register(Channel)
+class ChannelAdmin(FactsAdmin):
+    """Where incidents are told. A channel is switched off, not deleted: what was told over it stays recorded."""
+
+    form = ChannelForm  # type: ignore[assignment]  # the base is of any model
+    readonly_fields = ("on_since", "failures", "next_at")
+    list_display = ("name", "kind", "least_severity", "causes", "events", "is_on", "on_since", "failures")
+    list_filter = ("kind", "is_on")
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:  # Any: Django's signature
+        # How it answers is not known of one that is just being added.
+        return [*channels.FIELDS, *(self.readonly_fields if obj else ())]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return admin.ModelAdmin.has_add_permission(self, request)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # Any: Django's signature
+        return admin.ModelAdmin.has_change_permission(self, request, obj)
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:  # Any: Django's signature
+        channels.save(obj, actor=request.user.get_username())
+
+
+@admin.register(Delivery)
+class DeliveryAdmin(FactsAdmin):
+    list_display = ("id", "incident", "event", "channel", "state", "attempts", "delivered_at", "error")
+    list_filter = ("state", "event", "channel")
+    list_select_related = ("incident", "channel")
+    search_fields = ("=incident__id", "=message_id")

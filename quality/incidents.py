@@ -1,32 +1,19 @@
-"""The keeper: makes incidents of findings, one for each cause. Sole writer of incidents."""
+"""The keeper: makes incidents of findings, one for each cause, and tells of conditions. Opens every incident."""
 
 import json
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models.functions import Now
 
 from quality.models import Incident
 
 _LOCK = 0x7469636B02
 
 
-def acknowledge(*, incident_ids: list[int]) -> int:
-    """Mark open incidents as looked at; return how many were open."""
-    with transaction.atomic(durable=True):
-        return Incident.objects.filter(pk__in=incident_ids, state=Incident.State.OPEN).update(
-            state=Incident.State.ACKNOWLEDGED
-        )
-
-
-def resolve(*, incident_ids: list[int]) -> int:
-    """Close incidents; the next finding of the same cause opens a new one. Return how many were not closed yet."""
-    with transaction.atomic(durable=True):
-        return (
-            Incident.objects.filter(pk__in=incident_ids)
-            .exclude(state=Incident.State.RESOLVED)
-            .update(state=Incident.State.RESOLVED, resolved_at=Now())
-        )
+def exclude_keeper() -> None:
+    """Let no keeper begin until the caller's transaction ends; waits for one at work."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
 
 
 def raise_condition(

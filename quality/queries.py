@@ -1,5 +1,6 @@
 """Reads of findings, incidents, quarantine, thresholds, examined hours and gaps."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +9,7 @@ from django.db.models import F, Q, QuerySet, Value
 from quality import arrivals, rules
 from quality.completeness import Hour
 from quality.gaps import MISSING
-from quality.models import Examination, FeedHour, Gap, QuarantinedTick, Threshold
+from quality.models import Examination, FeedHour, Gap, Incident, QuarantinedTick, Threshold
 from quality.rules import Row, Version
 from tickhub.core import ticks as tick_arrays
 from tickhub.core.ticks import Int64s, Mask, Ticks
@@ -175,3 +176,22 @@ def open_gaps(*, source_id: int, limit: int = 10_000) -> list[Gap]:
     """Return the newest stretches of a source of which something is missing, by feed, ascending."""
     rows = Gap.objects.filter(feed__source_id=source_id, state=Gap.State.OPEN, kind__in=sorted(MISSING))
     return sorted(rows.order_by("-from_msc")[:limit], key=lambda gap: (gap.feed_id, gap.from_msc))
+
+
+def open_causes(*, sources: Mapping[int, int]) -> dict[int, list[str]]:
+    """Return the causes of the incidents that are not resolved, of feeds and of their sources, each in order.
+
+    ``sources`` gives the source of each feed; a feed without any has an empty list.
+    """
+    rows = (
+        Incident.objects.exclude(state=Incident.State.RESOLVED)
+        .filter(Q(feed_id__in=list(sources)) | Q(feed_id=None, source_id__in=list(sources.values())))
+        .order_by("cause", "id")
+        .values_list("feed_id", "source_id", "cause")
+    )
+    found: dict[int, set[str]] = {feed_id: set() for feed_id in sources}
+    for of_feed_id, of_source_id, cause in rows:
+        for feed_id, source_id in sources.items():
+            if of_feed_id in (feed_id, None) and of_source_id == source_id:
+                found[feed_id].add(cause)
+    return {feed_id: sorted(causes) for feed_id, causes in found.items()}

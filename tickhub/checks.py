@@ -49,6 +49,14 @@ def check_production(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[
         found.append(Error("TICKHUB_ALLOWED_HOSTS allows every host.", hint="Name your own.", id="tickhub.E004"))
     if settings.FAULT_FILE is not None:
         found.append(Error("TICKHUB_FAULT_FILE makes simulated terminals fail.", hint="Unset it.", id="tickhub.E005"))
+    if settings.EMAIL_HOST_PASSWORD and not (settings.EMAIL_USE_TLS or settings.EMAIL_USE_SSL):
+        found.append(
+            Error(
+                "TICKHUB_EMAIL_TLS is off: the mail server's password would travel in the clear.",
+                hint="Use starttls or tls.",
+                id="tickhub.E006",
+            )
+        )
     return found
 
 

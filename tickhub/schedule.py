@@ -7,6 +7,9 @@ from django_celery_beat.models import IntervalSchedule, PeriodicTask
 _TASKS = (
     ("ingest.sweep_inbox", 1),
     ("quality.keep_incidents", 1),
+    ("quality.escalate_incidents", 5),
+    ("quality.settle_incidents", 30),
+    ("quality.notify", 5),
     ("storage.refresh_latest", 1),
     ("tickhub.watch_overflow", 5),
     ("tickhub.watch_sources", 5),

@@ -200,6 +200,22 @@ CLOCK_AHEAD_MINUTES = env.integer("TICKHUB_CLOCK_AHEAD_MINUTES", 3, least=1, mos
 CLOCK_MISMATCH_MINUTES = env.integer("TICKHUB_CLOCK_MISMATCH_MINUTES", 10, least=1, most=60)
 CLOCK_MISMATCH_S = env.integer("TICKHUB_CLOCK_MISMATCH_S", 900, least=60, most=86_400)
 HOST_CLOCK_OFF_MS = env.integer("TICKHUB_HOST_CLOCK_OFF_MS", 500, least=10, most=3_600_000)
+# How long an incident waits for somebody before it is escalated, and for another finding before it is resolved.
+ESCALATE_AFTER_S = env.integer("TICKHUB_ESCALATE_AFTER_S", 900, least=0, most=604_800)
+RESOLVE_AFTER_S = env.integer("TICKHUB_RESOLVE_AFTER_S", 3_600, least=60, most=604_800)
+# From capture to store, all but a twentieth of the last minute's batches: above it is an incident.
+LATENCY_WARNING_MS = env.integer("TICKHUB_LATENCY_WARNING_MS", 500, least=0, most=3_600_000)
+# Signs what is posted to web addresses.
+WEBHOOK_KEY = env.secret("TICKHUB_WEBHOOK_KEY")
+# Without a host no channel can send mail.
+EMAIL_HOST = env.text("TICKHUB_EMAIL_HOST", "")
+EMAIL_PORT = env.integer("TICKHUB_EMAIL_PORT", 587, least=1, most=65_535)
+EMAIL_HOST_USER = env.text("TICKHUB_EMAIL_USER", "")
+EMAIL_HOST_PASSWORD = env.secret("TICKHUB_EMAIL_PASSWORD") or ""
+_mail_tls = env.choice("TICKHUB_EMAIL_TLS", "starttls", ("starttls", "tls", "off"))
+EMAIL_USE_TLS, EMAIL_USE_SSL = _mail_tls == "starttls", _mail_tls == "tls"
+EMAIL_TIMEOUT = 5
+DEFAULT_FROM_EMAIL = env.text("TICKHUB_EMAIL_FROM", "tickhub@localhost")
 # Signs certificates; without it none are made.
 CERTIFICATE_KEY = env.secret("TICKHUB_CERTIFICATE_KEY")
 # One for each core: more of them wait for each other (ADR 10).

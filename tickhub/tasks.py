@@ -9,7 +9,8 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 
 from ingest import connections, inbox, queries, sessions
-from quality import incidents
+from quality import incidents, lifecycle
+from quality.notifying import rounds
 from storage import latest
 from tickhub import (
     certifying,
@@ -36,6 +37,8 @@ _RETRIES = 3
 _PUBLISH_MOST_MS = 300_000
 # How long examining, certifying and comparing hours may each hold a worker.
 _LOOK_S = 1.0
+# How long a round of telling begins to send: the worker has ticks to store.
+_NOTIFY_S = 3.0
 # The server ends a session that is idle in its transaction itself, with a message for its client.
 _LEEWAY_MS = 1_000
 
@@ -85,6 +88,24 @@ def sweep_inbox(**_: object) -> None:
 def keep_incidents(**_: object) -> None:
     """Sum the newest findings up into incidents."""
     incidents.keep()
+
+
+@app.task(name="quality.escalate_incidents")
+def escalate_incidents(**_: object) -> None:
+    """Escalate the incidents that nobody has acknowledged for too long."""
+    lifecycle.escalate(after_s=settings.ESCALATE_AFTER_S)
+
+
+@app.task(name="quality.settle_incidents")
+def settle_incidents(**_: object) -> None:
+    """Resolve the incidents whose cause is not found any more."""
+    lifecycle.settle(after_s=settings.RESOLVE_AFTER_S)
+
+
+@app.task(name="quality.notify")
+def notify(**_: object) -> None:
+    """Tell people of what has happened to incidents."""
+    rounds.notify(until_s=clock.monotonic_s() + _NOTIFY_S)
 
 
 @app.task(name="tickhub.watch_overflow")

@@ -8,7 +8,7 @@ from ingest import queries
 from ingest.queries import Stability
 from quality import incidents
 from quality.models import Incident
-from tickhub import clockwatch
+from tickhub import clockwatch, warning
 from tickhub.core import clock, metrics
 from tickhub.core.clock import HOUR_MS
 from tickhub.reference import queries as reference
@@ -29,6 +29,7 @@ def watch() -> None:
     _watch_agents()
     _watch_facts()
     clockwatch.watch()
+    warning.watch()
 
 
 def _watch_agents() -> None:

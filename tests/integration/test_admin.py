@@ -13,10 +13,13 @@ from ingest.models import Batch
 from ingest.sources.terminal import Health
 from quality import certificates, thresholds
 from quality.certificates import New
-from quality.models import Examination, FeedHour, Gap, Incident, Threshold
+from quality.models import Channel, Examination, FeedHour, Gap, Incident, Threshold
+from quality.notifying import channels, rounds
 from tests import running
 from tests.builders import NOON_MSC, make_ticks
 from tests.capturing import make_rig
+from tickhub.audit.models import Entry
+from tickhub.core import clock
 from tickhub.core.clock import HOUR_MS
 from tickhub.core.symbols import SymbolFacts
 from tickhub.reference import facts, sources
@@ -53,6 +56,10 @@ def capture_something() -> None:
     tokens.issue(source_id=rig.poller.target.source_id)
     running.drain()
     running.keep()
+    with transaction.atomic():
+        channels.save(Channel(name="log", kind="LOG", events=["OPENED"]), actor="a test")
+    Incident.objects.update(opened_at=clock.now())
+    rounds.notify(until_s=clock.monotonic_s())
     new = New(1, 1, NOON_MSC, NOON_MSC + HOUR_MS, is_whole=True, through_batch_id=1, document="{}", sha256="0" * 64)
     certificates.append([new], feed_id=rig.feeds["EURUSD"].pk)
     FeedHour.objects.create(feed=rig.feeds["EURUSD"], hour=1, ticks=0)
@@ -90,6 +97,8 @@ def test_an_incident_is_acknowledged_and_resolved_and_its_cause_opens_a_new_one(
     assert Incident.objects.get(cause="CROSSED").state == "ACKNOWLEDGED"
     operator.post("/admin/quality/incident/", {"action": "resolve", "_selected_action": chosen})
     assert Incident.objects.get(cause="CROSSED").state == "RESOLVED"
+    told = Entry.objects.filter(object=f"incident {chosen[0]}").order_by("pk").values_list("actor", "action")
+    assert list(told) == [("operator", "INCIDENT_ACKNOWLEDGED"), ("operator", "INCIDENT_RESOLVED")]
 
 
 def test_the_price_basis_of_an_instrument_can_be_corrected(operator: Client) -> None:
@@ -119,3 +128,27 @@ def test_which_source_is_preferred_can_be_changed_and_nothing_else_of_it(operato
     operator.post(f"/admin/reference/source/{source.pk}/change/", {"priority": 7, "name": "another"})
 
     assert Source.objects.values_list("priority", "name").get() == (7, "hand")
+
+
+CHANNEL = {"name": "pager", "kind": "WEBHOOK", "address": "https://hooks.example.org/x", "least_severity": "ERROR"}
+
+
+def test_a_channel_is_added_and_changed_and_both_are_audited(operator: Client) -> None:
+    form = CHANNEL | {"causes": "CROSSED, DISK_FULL", "events": ["OPENED", "RESOLVED"], "is_on": "on"}
+    assert operator.get("/admin/quality/channel/add/").status_code == 200
+    operator.post("/admin/quality/channel/add/", form)
+    channel = Channel.objects.get()
+    operator.post(f"/admin/quality/channel/{channel.pk}/change/", form | {"is_on": "", "causes": ""})
+
+    assert (channel.causes, channel.events, channel.is_on) == (["CROSSED", "DISK_FULL"], ["OPENED", "RESOLVED"], True)
+    changed = Channel.objects.get()
+    assert (changed.causes, changed.is_on) == ([], False)
+    told = Entry.objects.filter(object=f"channel {channel.pk}").order_by("pk").values_list("actor", "action")
+    assert list(told) == [("operator", "CHANNEL_ADDED"), ("operator", "CHANNEL_CHANGED")]
+
+
+def test_a_channel_over_which_nothing_could_be_told_is_refused_in_one_line(operator: Client) -> None:
+    answer = operator.post("/admin/quality/channel/add/", CHANNEL | {"address": "pager", "events": ["OPENED"]})
+
+    assert "channel pager: expected an address like https://host/path" in answer.content.decode()
+    assert not Channel.objects.exists()

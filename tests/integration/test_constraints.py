@@ -1,6 +1,7 @@
 """Every constraint that the models declare is the database's own: a row that breaks it is refused."""
 
 import datetime as dt
+import uuid
 from collections.abc import Callable
 
 import pytest
@@ -8,7 +9,7 @@ from django.apps import apps
 from django.db import IntegrityError, transaction
 
 from ingest.models import AgentToken, Backfill, Batch, ConnectionMinute, Cursor, Lease, Reread
-from quality.models import Certificate, FeedHour, Gap, Incident, QuarantinedTick, Threshold
+from quality.models import Certificate, Channel, Delivery, FeedHour, Gap, Incident, QuarantinedTick, Threshold
 from storage.models import Partition
 from tests.builders import NOON_MSC
 from tests.capturing import Rig, make_rig
@@ -66,9 +67,20 @@ def two_certificates(rig: Rig, number: int = 1, revision: int = 1) -> None:
     certificate(rig, number=number, revision=revision)
 
 
-def incident(rig: Rig, state: str = "OPEN", severity: str = "ERROR") -> None:
+def incident(rig: Rig, state: str = "OPEN", severity: str = "ERROR", **by: str) -> None:
     source_id = rig.poller.target.source_id
-    Incident.objects.create(cause="CROSSED", source_id=source_id, feed=None, state=state, severity=severity)
+    Incident.objects.create(cause="CROSSED", source_id=source_id, feed=None, state=state, severity=severity, **by)
+
+
+def channel(**changed: object) -> Channel:
+    return Channel.objects.create(**({"name": "log", "kind": "LOG", "events": ["OPENED"]} | changed))
+
+
+def delivery(rig: Rig, times: int = 1, **changed: object) -> None:
+    incident(rig)
+    told = {"incident": Incident.objects.get(), "channel": channel(), "event": "OPENED"} | changed
+    for _ in range(times):
+        Delivery.objects.create(message_id=uuid.uuid4(), **told)
 
 
 def correction(rig: Rig, state: str = "RUNNING", days_done: int = 0) -> None:
@@ -179,7 +191,21 @@ BREAKS: list[tuple[str, Callable[[Rig], object]]] = [
     ("reread_kind_known", lambda rig: reread(rig, "GUESS")),
     ("reread_of_a_feed", lambda rig: reread(rig, "HOURS", feed=None)),
     ("incident_open_once_per_cause", lambda rig: twice(incident, rig)),
+    ("incident_acknowledged_by_somebody", lambda rig: incident(rig, acknowledged_by="operator")),
+    ("incident_resolved_by_somebody_is_resolved", lambda rig: incident(rig, resolved_by="operator")),
     ("incident_state_is_known", lambda rig: incident(rig, state="GONE")),
+    ("channel_kind_known", lambda _: channel(kind="PIGEON", address="the loft")),
+    ("channel_severity_known", lambda _: channel(least_severity="BAD")),
+    ("channel_has_a_name", lambda _: channel(name="")),
+    ("channel_has_an_address_unless_a_log", lambda _: channel(kind="WEBHOOK")),
+    ("channel_has_an_address_unless_a_log", lambda _: channel(address="https://example.org")),
+    ("channel_events_known", lambda _: channel(events=["OPENED", "CLOSED"])),
+    ("channel_events_known", lambda _: channel(events=[])),
+    ("delivery_once_per_event", lambda rig: delivery(rig, times=2)),
+    ("delivery_event_known", lambda rig: delivery(rig, event="CLOSED")),
+    ("delivery_delivered_has_a_time", lambda rig: delivery(rig, state="DELIVERED")),
+    ("delivery_delivered_has_a_time", lambda rig: delivery(rig, delivered_at=_NOW)),
+    ("delivery_delivered_has_a_time", lambda rig: delivery(rig, state="GONE")),
     ("quarantined_once_per_batch_position", lambda rig: twice(held, rig)),
     ("quarantine_decision_says_who_and_why", lambda rig: held(rig, decided_at=_NOW, decided_by="somebody")),
     ("quarantine_decision_says_who_and_why", lambda rig: held(rig, decided_at=_NOW, decision="because")),

@@ -11,7 +11,7 @@ import pytest
 from ingest.sources import spec as specs
 from ingest.sources.simulator import LOGIN, Listing, SimulatedTerminal
 from ingest.sources.tape import RecordingTape
-from quality import incidents
+from quality import lifecycle
 from quality.models import Incident
 from tests import running
 from tests.builders import NOON_MSC, make_ticks
@@ -50,7 +50,7 @@ def test_a_change_is_told_once_and_a_later_one_again() -> None:
     facts.record(facts={feed_id: replace(EURO, path="Majors")})
     watching.watch()
     told = Incident.objects.get()
-    incidents.resolve(incident_ids=[told.pk])
+    lifecycle.resolve(incident_ids=[told.pk], actor="operator")
     watching.watch()
     after_resolving = Incident.objects.exclude(state="RESOLVED").count()
     facts.record(facts={feed_id: replace(EURO, path="Minors")})

@@ -9,7 +9,7 @@ from django.db import IntegrityError, connection
 from pytest_django.fixtures import Settings
 
 from ingest.models import Batch
-from quality import incidents
+from quality import incidents, lifecycle
 from quality.models import Finding, Incident, QuarantinedTick
 from storage import partitions
 from storage.models import Partition
@@ -272,7 +272,7 @@ def test_the_same_cause_in_many_batches_is_one_incident_until_it_is_resolved() -
     assert incident.evidence["first"] == {"time_msc": NOON_MSC, "seq": 0}
     assert Finding.objects.filter(incident=incident).count() == 5
     assert incidents.keep() == 0
-    incidents.resolve(incident_ids=[incident.pk])
+    lifecycle.resolve(incident_ids=[incident.pk], actor="operator")
     pipeline.process(batch_id=capture(rig, make_ticks([*rows, (9, 1.3, 1.2)])))
     incidents.keep()
     assert sorted(Incident.objects.values_list("state", "count")) == [("OPEN", 1), ("RESOLVED", 5)]

@@ -6,6 +6,7 @@ from typing import Any
 import redis
 
 from ingest import queries as inbox_queries
+from quality import queries as quality_queries
 from storage import latest
 from tickhub.core import clock, flags
 from tickhub.reference import queries as reference
@@ -32,7 +33,13 @@ def newest(codes: list[str] | None) -> tuple[dict[str, Any], list[str]]:  # Any:
     if missing:
         found |= latest.from_table(missing)
     now_msc = clock.now_msc()
-    return {code: _describe(feed, found[feed.pk], now_msc) for code, feed in feeds.items() if feed.pk in found}, []
+    warnings = quality_queries.open_causes(sources={feed.pk: feed.source_id for feed in feeds.values()})
+    described = {
+        code: _describe(feed, found[feed.pk], now_msc, warnings[feed.pk])
+        for code, feed in feeds.items()
+        if feed.pk in found
+    }
+    return described, []
 
 
 def _number(value: float) -> float | None:
@@ -40,7 +47,7 @@ def _number(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _describe(feed: Feed, tick: latest.LatestTick, now_msc: int) -> dict[str, Any]:  # Any: JSON
+def _describe(feed: Feed, tick: latest.LatestTick, now_msc: int, warnings: list[str]) -> dict[str, Any]:  # Any: JSON
     return {
         "time_msc": tick.time_msc,
         "time": clock.iso(tick.time_msc),
@@ -58,5 +65,7 @@ def _describe(feed: Feed, tick: latest.LatestTick, now_msc: int) -> dict[str, An
             "staleness_ms": None if feed.source.is_replay else max(now_msc - tick.time_msc, 0),
             "replay": feed.source.is_replay,
             "watermark_msc": inbox_queries.watermark_msc(feed_id=feed.pk, source_id=feed.source_id),
+            # Served all the same: whoever asks decides what it is worth.
+            "warnings": warnings,
         },
     }

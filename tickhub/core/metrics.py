@@ -63,6 +63,7 @@ HOST_CLOCK_ERROR_SECONDS = Gauge(
 HOST_CLOCK_DATABASE_SECONDS = Gauge(
     "tickhub_host_clock_database_seconds", "PostgreSQL's clock minus the host's.", multiprocess_mode="mostrecent"
 )
+DELIVERIES = Counter("tickhub_deliveries_total", "Messages of incidents, by what became of the attempt.", ["outcome"])
 BACKLOG_BYTES = Gauge("tickhub_backlog_bytes", "Bytes of ticks not yet stored.", multiprocess_mode="mostrecent")
 BACKLOG_AGE_SECONDS = Gauge(
     "tickhub_backlog_age_seconds", "How long the oldest batch has waited.", multiprocess_mode="mostrecent"
