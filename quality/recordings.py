@@ -1,16 +1,20 @@
 """Judges a whole recording in memory, as if a terminal had shown it in the order of its rows; nothing is stored."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from quality import inspection
+from quality import inspection, recorded_hours, scores
 from quality.checks import neighbours
 from quality.inspection import Limits
+from quality.recorded_hours import Examined, Silences
+from quality.scores import Counts, Score
 from tickhub.core import flags as flag_names
 from tickhub.core import ticks as tick_arrays
 from tickhub.core.batch import SEQ_MAX, Batch, Part
+from tickhub.core.calendars import Calendar
 from tickhub.core.flags import FlagArray
 from tickhub.core.ticks import BATCH_TICKS_MAX, Int64s, Mask, Ticks
 from tickhub.reference.queries import FeedFacts
@@ -20,10 +24,16 @@ _MILLION = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What the checks found in a recording: ``flags`` counts the ticks that carry each flag."""
+    """What was found in a recording: ``flags`` counts the ticks that carry each flag.
+
+    Silences, hours and the score are of the ticks that a table may hold, at their times as recorded.
+    """
 
     rows: int
     flags: dict[str, int]
+    silences: Silences
+    examined: Examined
+    score: Score
 
     def rates(self) -> dict[str, float]:
         """Return marked ticks per million, by flag."""
@@ -31,20 +41,43 @@ class Report:
 
 
 def judge(
-    ticks: Ticks, *, facts: FeedFacts, limits: Limits, progress: Callable[[int], object] = lambda done: None
+    ticks: Ticks,
+    *,
+    facts: FeedFacts,
+    limits: Limits,
+    now_msc: int,
+    calendar: Calendar | None = None,
+    progress: Callable[[int], object] = lambda done: None,
 ) -> Report:
     """Judge a recording's ticks, at least one, in order of arrival; ``progress`` is told how many are done.
 
-    A row earlier than one before it is LATE. None is FUTURE, for the poll is taken to be at the newest row.
+    A row earlier than one before it is LATE. The poll is taken to be at the newest row, or at ``now_msc`` where that is
+    earlier: no terminal has shown what lies behind it.
     """
-    found: dict[str, int] = {}
-    done = 0
-    for flags in flags_of(ticks, facts=facts, limits=limits, poll_msc=int(ticks["time_msc"].max())):
-        for name, count in flag_names.counts(flags).items():
-            found[name] = found.get(name, 0) + count
+    found, done, pieces = Counter[str](), 0, []
+    for flags in flags_of(ticks, facts=facts, limits=limits, poll_msc=min(int(ticks["time_msc"].max()), now_msc)):
+        found.update(flag_names.counts(flags))
+        pieces.append(flags)
         done += len(flags)
         progress(done)
-    return Report(len(ticks), found)
+    judged = np.concatenate(pieces)
+    is_held = inspection.held(judged)
+    times = np.sort(ticks["time_msc"][~is_held])
+    examined = recorded_hours.examine(times, calendar)
+    score = scores.score(_counts(judged, is_held, examined))
+    return Report(len(ticks), dict(found), recorded_hours.silences(times), examined, score)
+
+
+def _counts(flags: FlagArray, is_held: Mask, examined: Examined) -> Counts:
+    stored = flags[~is_held]
+    return Counts(
+        stored=len(stored),
+        invalid=int(np.count_nonzero(stored & scores.INVALID)),
+        untimely=int(np.count_nonzero(stored & scores.UNTIMELY)),
+        held=int(np.count_nonzero(is_held)),
+        session_ms=examined.session_ms,
+        missing_ms=examined.missing_ms,
+    )
 
 
 def flags_of(ticks: Ticks, *, facts: FeedFacts, limits: Limits, poll_msc: int) -> Iterator[FlagArray]:
