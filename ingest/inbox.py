@@ -67,6 +67,10 @@ class BatchCorrupt(PermanentError):
         self.batch_id = batch_id
 
 
+class BytesGone(BatchCorrupt):
+    """The batch's bytes were dropped."""
+
+
 @dataclass(frozen=True, slots=True)
 class Capture:
     """A batch before it is saved; ``payload`` is in the terminal's clock, ``poll_msc`` in UTC."""
@@ -168,10 +172,24 @@ def claimed(cursor: Cursor[TupleRow], *, batch_id: int) -> Batch:
     if is_uncounted:
         _refuse_more(batch_id, attempt_count)
         raise AttemptUncounted
+    return read_row((batch_id, source_id, poll_msc, captured_msc), captured_on, parts, payload)
+
+
+def read_row(
+    head: tuple[int, int, int, int],
+    captured_on: dt.date,
+    parts: str,
+    payload: list[Any],  # Any: bytes, or None where they are gone
+) -> Batch:
+    """Read a batch from its row: id, source and times, day of capture, parts, and its three blobs of bytes.
+
+    :raises BytesGone: if its bytes were dropped
+    :raises BatchCorrupt: if they do not match their digests
+    """
+    batch_id = head[0]
     if payload[0] is None:
         msg = f"batch {batch_id}: its bytes of {captured_on} are gone"
-        raise BatchCorrupt(msg, batch_id=batch_id)
-    head = (batch_id, source_id, poll_msc, captured_msc)
+        raise BytesGone(msg, batch_id=batch_id)
     batch = _build(head, core_batch.parts_from_json(parts), Payload(*payload))
     _verify(batch)
     return batch

@@ -11,7 +11,18 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from quality import lifecycle, thresholds
-from quality.models import Certificate, Channel, Delivery, Examination, FeedHour, Finding, Gap, Incident, Threshold
+from quality.models import (
+    Certificate,
+    Channel,
+    Delivery,
+    Examination,
+    FeedHour,
+    Finding,
+    Gap,
+    Incident,
+    Threshold,
+    UnjudgedBatch,
+)
 from quality.notifying import channels
 from quality.notifying.channels import ChannelRefused
 from quality.thresholds import ThresholdRefused
@@ -243,3 +254,11 @@ class DeliveryAdmin(FactsAdmin):
     list_filter = ("state", "event", "channel")
     list_select_related = ("incident", "channel")
     search_fields = ("=incident__id", "=message_id")
+
+
+@admin.register(UnjudgedBatch)
+class UnjudgedBatchAdmin(FactsAdmin):
+    list_display = ("batch_id", "source", "found_at", "checks", "attempts", "judged_at", "failure")
+    list_filter = (("judged_at", admin.EmptyFieldListFilter), "source")
+    list_select_related = ("source",)
+    search_fields = ("=batch_id",)

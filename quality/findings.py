@@ -25,11 +25,32 @@ class Observation:
     evidence: dict[str, Any] = field(default_factory=dict)  # Any: JSON
 
 
-def observe(batch: Batch, *, flags: FlagArray, spikes: Mapping[int, int] | None = None) -> list[Observation]:
+def observe(
+    batch: Batch,
+    *,
+    flags: FlagArray,
+    spikes: Mapping[int, int] | None = None,
+    left_out: Mapping[Flag, int | None] | None = None,
+) -> list[Observation]:
     """Return one observation for each flag of each feed (informational ones aside), and the poll's own facts.
 
-    ``spikes`` tells for the place of each tick that reverts how many ticks of its feed before it the spike began.
+    ``spikes`` tells for the place of each tick that reverts how many ticks of its feed before it the spike began,
+    ``left_out`` the checks that took too long, with the milliseconds that one took, None of those that did not run.
     """
+    found = of_flags(batch, flags=flags, spikes=spikes)
+    for observation in found:
+        if observation.cause == Flag.UNJUDGED.name:
+            observation.evidence["checks"] = {flag.name: took_ms for flag, took_ms in (left_out or {}).items()}
+    for part, place, _ in batch.slices():
+        if part.missing:
+            found.append(Observation("HISTORY_CHANGED", part.feed_id, part.missing, _difference(batch, part, place)))
+        if part.error:
+            found.append(Observation("READ_FAILED", part.feed_id, 1, {"code": part.error[0], "text": part.error[1]}))
+    return found
+
+
+def of_flags(batch: Batch, *, flags: FlagArray, spikes: Mapping[int, int] | None = None) -> list[Observation]:
+    """Return one observation for each flag of each feed, informational ones aside; ``spikes`` as of :func:`observe`."""
     found: list[Observation] = []
     # A collision is told with both of its rows by the stage that met it.
     flags = flags & ~int(INFORMATIONAL | Flag.COLLISION)
@@ -42,10 +63,6 @@ def observe(batch: Batch, *, flags: FlagArray, spikes: Mapping[int, int] | None 
             if name == Flag.REVERT.name and spikes is not None:
                 evidence["spike"] = _spike(batch, place, before, first - spikes[first])
             found.append(Observation(name, part.feed_id, count, evidence))
-        if part.missing:
-            found.append(Observation("HISTORY_CHANGED", part.feed_id, part.missing, _difference(batch, part, place)))
-        if part.error:
-            found.append(Observation("READ_FAILED", part.feed_id, 1, {"code": part.error[0], "text": part.error[1]}))
     return found
 
 

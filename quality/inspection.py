@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from quality.budget import Budget, Run
 from quality.checks import clocks, neighbours, prices, reverts, runs, sessions, tickflags, times, volumes
 from quality.checks.columns import Fields
 from quality.layout import Layout
@@ -27,21 +28,28 @@ class CheckFailed(PermanentError):
 class Limits:
     """Settings of the checks; times in UTC milliseconds, a tolerance of 0 is none.
 
-    ``thresholds`` are those of feeds by id; a feed that is not in it has the defaults.
+    ``thresholds`` are those of feeds by id; a feed that is not in it has the defaults. Without a ``budget`` each check
+    takes as long as it takes.
     """
 
     earliest_msc: int
     future_tolerance_ms: int
     thresholds: Mapping[int, Thresholds] = field(default_factory=dict)
+    budget: Budget | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
     """The flags of a batch's ticks, shape (n,), int32; ``spikes`` maps the place of a tick that reverts to how many
-    ticks of its feed before it the spike began."""
+    ticks of its feed before it the spike began.
+
+    ``left_out`` names the checks over their budget, with the milliseconds taken (None: not run): see
+    :mod:`quality.budget`. Of them nothing is known, and every tick is UNJUDGED.
+    """
 
     flags: FlagArray
     spikes: Mapping[int, int]
+    left_out: Mapping[Flag, int | None] = field(default_factory=dict)
 
 
 def inspect(batch: Batch, *, facts: Mapping[int, FeedFacts], limits: Limits) -> FlagArray:
@@ -60,14 +68,17 @@ def judge(batch: Batch, *, facts: Mapping[int, FeedFacts], limits: Limits) -> Ju
     layout = Layout(batch, facts, limits.thresholds)
     judged = np.zeros(layout.count, dtype=np.int32)
     found: list[reverts.Reverts] = []
+    run = Run(limits.budget)
     checks = _of_values(layout) | _of_neighbours(layout) | {Flag.REVERT: lambda: _revert(layout, found)}
     for flag, check in checks.items():
-        _mark(judged, flag, check, batch)
+        _mark(judged, flag, check, batch, run)
     flags = layout.own(judged)
     own = {name: layout.own(layout.ticks[name]) for name in ("time", "time_msc", "volume", "flags")}
     for flag, check in _of_poll(batch, facts, own, limits).items():
-        _mark(flags, flag, check, batch)
-    return Judgement(flags, _spikes(layout, found))
+        _mark(flags, flag, check, batch, run)
+    if run.left_out:
+        flags |= np.int32(Flag.UNJUDGED)
+    return Judgement(flags, _spikes(layout, found, run), run.left_out)
 
 
 def held(flags: FlagArray) -> Mask:
@@ -127,13 +138,13 @@ def _of_poll(batch: Batch, facts: Mapping[int, FeedFacts], ticks: Fields, limits
     }
 
 
-def _mark(flags: FlagArray, flag: Flag, check: Callable[[], Mask], batch: Batch) -> None:
+def _mark(flags: FlagArray, flag: Flag, check: Callable[[], Mask], batch: Batch, run: Run) -> None:
     try:
-        marks = check()
+        marks = run.marks(flag, check)
     except Exception as error:
         msg = f"batch {batch.batch_id}: check {flag.name} raised {type(error).__name__}: {error}"
         raise CheckFailed(msg) from error
-    if np.count_nonzero(marks):
+    if marks is not None and np.count_nonzero(marks):
         flags |= marks * np.int32(flag)
 
 
@@ -153,8 +164,8 @@ def _revert(layout: Layout, found: list[reverts.Reverts]) -> Mask:
     return marks
 
 
-def _spikes(layout: Layout, found: list[reverts.Reverts]) -> dict[int, int]:
-    if not len(found[0].place):
+def _spikes(layout: Layout, found: list[reverts.Reverts], run: Run) -> dict[int, int]:
+    if Flag.REVERT in run.left_out or not len(found[0].place):
         return {}
     lags = np.zeros(layout.count, dtype=np.int64)
     lags[found[0].place] = found[0].lag

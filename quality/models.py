@@ -4,6 +4,8 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models.functions import Now
 
+# A table of its own module; Django looks for it here.
+from quality.unjudged_batch import UnjudgedBatch as UnjudgedBatch
 from tickhub.reference.models import Feed, Instrument, Source
 
 

@@ -70,6 +70,18 @@ def hold_stored(
         )
 
 
+def requalify(*, batch_id: int, position: Int64s, quality: FlagArray) -> None:
+    """Give held ticks of a batch other flags, in the caller's transaction; their state stays."""
+    if len(position) == 0:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE quality_quarantinedtick q SET quality = n.quality FROM unnest(%s::int4[], %s::int4[])"
+            " AS n (position, quality) WHERE q.batch_id = %s AND q.position = n.position",
+            [position.tolist(), quality.tolist(), batch_id],
+        )
+
+
 class NotInState(TickhubError):
     """A tick of the quarantine is not in the state that a decision starts from."""
 

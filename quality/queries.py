@@ -44,6 +44,17 @@ def held_of_batch(*, batch_id: int, feed_id: int, from_msc: int, to_msc: int) ->
     return tick_arrays.shift_each(ticks, -np.array([offset_ms for _, offset_ms in rows], dtype=np.int64))
 
 
+def held_places(*, batch_id: int) -> tuple[Int64s, Int64s]:
+    """Return the places in their batch, and the flags, of its ticks in quarantine that nobody has released.
+
+    Those that a correction of the clock put there, whose places are not known, are left out.
+    """
+    rows = QuarantinedTick.objects.filter(batch_id=batch_id, position__gte=0)
+    found = rows.exclude(state=QuarantinedTick.State.RELEASED).order_by("position").values_list("position", "quality")
+    numbers = np.array(list(found), dtype=np.int64).reshape(-1, 2)
+    return numbers[:, 0], numbers[:, 1]
+
+
 def batches_of(*, row_ids: list[int]) -> dict[int, list[int]]:
     """Return rows of the quarantine by their batch, both ascending."""
     found: dict[int, list[int]] = {}

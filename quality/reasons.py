@@ -27,6 +27,7 @@ _REASONS = {
     "FLAG_MISMATCH": "the terminal's flags contradict its prices",
     "OUT_OF_SESSION": "the instrument's calendar is closed at its time",
     "OUTSIDE_BAND": "a price is outside the instrument's daily limits",
+    "UNJUDGED": "a check took too long and was left out; it is made up for later",
     "RELEASED": "it was held and somebody has released it",
 }
 

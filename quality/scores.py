@@ -21,6 +21,7 @@ WEIGHTS = {"completeness": 40, "validity": 30, "timeliness": 20, "uniqueness": 1
 # Flags of the arrival, not of the values; AMBIGUOUS_TIME says that the tick's place is unsure.
 UNTIMELY = Flag.LATE | Flag.FUTURE | Flag.AMBIGUOUS_TIME
 COLLIDED = Flag.COLLISION
+# UNJUDGED among them: what no check has looked at is not known to be valid.
 INVALID = ~(UNTIMELY | COLLIDED | INFORMATIONAL)
 
 

@@ -1,5 +1,6 @@
-"""The latest tick of each feed in Redis: an entry is set only if it is newer, whatever order batches commit in."""
+"""The latest tick of each feed in Redis: an entry gives way to none older, whatever order batches commit in."""
 
+import logging
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,18 +12,21 @@ from storage.packing import Rows
 from tickhub.core.batch import Batch
 from tickhub.core.ticks import Mask
 
+logger = logging.getLogger(__name__)
+
 _KEY = "tickhub:latest"
 # An entry is "time_msc seq bid ask last volume quality"; compared and set in one step, so that no writer overtakes.
-_SET_IF_NEWER = """
+# The same tick may have come to other flags: what the refresh reads of it in the table stands at last.
+_SET_UNLESS_OLDER = """
 for i = 1, #ARGV, 4 do
   local old = redis.call('HGET', KEYS[1], ARGV[i])
-  local is_newer = true
+  local is_older = false
   if old then
     local time, seq = string.match(old, '^(%-?%d+) (%d+) ')
     time, seq = tonumber(time), tonumber(seq)
-    is_newer = time < tonumber(ARGV[i + 1]) or (time == tonumber(ARGV[i + 1]) and seq < tonumber(ARGV[i + 2]))
+    is_older = time > tonumber(ARGV[i + 1]) or (time == tonumber(ARGV[i + 1]) and seq > tonumber(ARGV[i + 2]))
   end
-  if is_newer then redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 3]) end
+  if not is_older then redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 3]) end
 end
 """
 
@@ -111,7 +115,7 @@ def _latest(tick: np.void, *, feed_id: int, seq: int, quality: int) -> LatestTic
 
 
 def publish(ticks: list[LatestTick]) -> None:
-    """Set the entries that are newer than what Redis holds.
+    """Set the entries that are not older than what Redis holds.
 
     :raises redis.RedisError: if Redis does not answer; the table has the truth and the refresh repairs the cache
     """
@@ -121,7 +125,17 @@ def publish(ticks: list[LatestTick]) -> None:
     for tick in ticks:
         text = f"{tick.time_msc} {tick.seq} {tick.bid!r} {tick.ask!r} {tick.last!r} {tick.volume!r} {tick.quality}"
         args += [tick.feed_id, tick.time_msc, tick.seq, text]
-    client().eval(_SET_IF_NEWER, 1, _KEY, *args)
+    client().eval(_SET_UNLESS_OLDER, 1, _KEY, *args)
+
+
+def offer(ticks: list[LatestTick]) -> None:
+    """Set the entries as :func:`publish` does; where Redis does not answer, the refresh sets them once it does."""
+    try:
+        publish(ticks)
+    except redis.RedisError as error:
+        logger.warning(
+            "latest ticks not cached", extra={"feeds": [tick.feed_id for tick in ticks], "error": str(error)}
+        )
 
 
 def forget(feed_ids: list[int]) -> None:

@@ -46,6 +46,11 @@ _OF_BATCH = (
     f"{_PACK} FROM (SELECT * FROM tick WHERE batch_id = %s AND time_msc >= %s AND time_msc <= %s"
     " ORDER BY feed_id, time_msc, seq) AS piece"
 )
+_OF_BATCH_AT = (
+    f"{_PACK} FROM (SELECT t.* FROM tick t JOIN (SELECT DISTINCT * FROM unnest(%s::int2[], %s::int8[])) AS"
+    " k (of_feed, at_msc) ON t.feed_id = k.of_feed AND t.time_msc = k.at_msc WHERE t.batch_id = %s"
+    " AND t.time_msc >= %s AND t.time_msc <= %s ORDER BY t.feed_id, t.time_msc, t.seq) AS piece"
+)
 _BEFORE = (
     f"{_PACK} FROM (SELECT * FROM tick WHERE feed_id = %s AND time_msc <= %s AND (time_msc, seq) < (%s, %s)"
     " ORDER BY time_msc DESC, seq DESC LIMIT %s) AS piece"
@@ -71,7 +76,7 @@ class Stored:
     batch_id: Int64s
     feed_id: npt.NDArray[np.int16]
 
-    def take(self, which: slice) -> "Stored":
+    def take(self, which: slice | Mask) -> "Stored":
         """Return some of the ticks."""
         return Stored(
             self.ticks[which], self.seq[which], self.quality[which], self.batch_id[which], self.feed_id[which]
@@ -174,7 +179,15 @@ def read_batch(*, batch_id: int, first_msc: int, last_msc: int) -> Stored:
     return _decode(_fetch(_OF_BATCH, [batch_id, first_msc, last_msc]))
 
 
-def _fetch(statement: str, values: list[int]) -> bytes | None:
+def read_batch_at(*, batch_id: int, feed_id: npt.NDArray[np.int16], time_msc: Int64s) -> Stored:
+    """Return what is stored of one batch at some feeds and milliseconds (UTC), in key order, whatever its seq."""
+    if len(time_msc) == 0:
+        return _decode(None)
+    bounds = [int(time_msc.min()), int(time_msc.max())]
+    return _decode(_fetch(_OF_BATCH_AT, [feed_id.tolist(), time_msc.tolist(), batch_id, *bounds]))
+
+
+def _fetch(statement: str, values: Sequence[int | list[int]]) -> bytes | None:
     connection.ensure_connection()
     cursor: Cursor[TupleRow]
     # Django's cursors fetch text, in which every byte travels as two digits.

@@ -13,6 +13,7 @@ from psycopg.errors import CheckViolation, UniqueViolation
 
 from storage import arrays, packing, partitions, reader
 from storage.packing import Rows
+from storage.reader import Stored
 from tickhub.core.batch import SEQ_MAX, Batch
 from tickhub.core.errors import PermanentError, TransientError
 from tickhub.core.flags import Flag, FlagArray
@@ -26,10 +27,21 @@ _INSERT = (
 # Up to here one INSERT costs less than the round trip that COPY needs beside it.
 INSERT_ROWS_MAX = 1_000
 BAD_ROWS_MAX = 32
+_REQUALIFY = (
+    "UPDATE tick t SET quality = nullif(n.after, 0)"
+    " FROM unnest(%s::int2[], %s::int8[], %s::int2[], %s::int8[], %s::int4[], %s::int4[])"
+    " AS n (feed_id, time_msc, seq, batch_id, before, after)"
+    " WHERE t.feed_id = n.feed_id AND t.time_msc = n.time_msc AND t.seq = n.seq AND t.batch_id = n.batch_id"
+    " AND coalesce(t.quality, 0) = n.before AND t.time_msc >= %s AND t.time_msc <= %s"
+)
 
 
 class PartitionMissing(TransientError):
     """A day's partition is not there (any more): it is made again and the batch retried."""
+
+
+class FlagsChanged(PermanentError):
+    """Stored ticks do not carry the flags that were read of them a moment ago."""
 
 
 class TooManyBadRows(PermanentError):
@@ -89,6 +101,22 @@ def copy(rows: Rows) -> None:
     # Django does not wrap the errors of copy() by itself.
     with connection.cursor() as cursor, connection.wrap_database_errors, cursor.copy(_COPY) as stream:
         stream.write(packing.pack(rows))
+
+
+def requalify(stored: Stored, *, after: FlagArray) -> None:
+    """Give stored ticks other quality flags, in the caller's transaction; nothing else of them changes.
+
+    :raises FlagsChanged: if one of them is not there, or carries other flags than were read
+    """
+    times = stored.ticks["time_msc"]
+    if len(times) == 0:
+        return
+    columns = (stored.feed_id, times, stored.seq, stored.batch_id, stored.quality, after)
+    with connection.cursor() as cursor:
+        cursor.execute(_REQUALIFY, [*(column.tolist() for column in columns), int(times.min()), int(times.max())])
+        if cursor.rowcount != len(times):
+            msg = f"ticks from {times.min()} to {times.max()}: {len(times)} were read, {cursor.rowcount} are as read"
+            raise FlagsChanged(msg)
 
 
 def remove(*, feed_ids: list[int], from_msc: int, to_msc: int) -> int:

@@ -3,8 +3,12 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from django.conf import settings
+
 from quality import queries as quality
 from quality import rules
+from quality.budget import Budget
+from quality.inspection import Limits
 from quality.rules import Thresholds, Version
 from tickhub.core import clock
 from tickhub.core.batch import Batch
@@ -55,6 +59,11 @@ def basis_of(batch: Batch) -> Basis:
     _refresh(now_s)
     thresholds = {feed_id: _thresholds(known.instrument_id) for feed_id, known in facts.items()}
     return Basis(facts, thresholds, _kept.version.number)
+
+
+def limits_of(basis: Basis, *, budget: Budget | None = None) -> Limits:
+    """Return the limits that a batch is judged by; without a ``budget`` every check takes its time."""
+    return Limits(settings.EARLIEST_MSC, settings.FUTURE_TOLERANCE_MS, basis.thresholds, budget)
 
 
 def thresholds_of(*, instrument_id: int) -> Thresholds:

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
-import redis
 from django.conf import settings
 from django.db import (
     DataError,
@@ -18,9 +17,10 @@ from django.db import (
 )
 
 from ingest import inbox
-from quality import findings, inspection, quarantine
+from quality import findings, inspection, quarantine, unjudged
+from quality.budget import Budget
 from quality.findings import Observation
-from quality.inspection import Judgement, Limits
+from quality.inspection import Judgement
 from storage import latest, partitions, tick_writer
 from storage.tick_writer import Collision, Written
 from tickhub import judging, round_trips
@@ -79,7 +79,7 @@ def _attempt(batch_id: int) -> int:
     :raises inbox.BatchUnavailable: if it is done already or another worker holds it
     """
     try:
-        batch, newest = _process_in_steps(batch_id)
+        newest = _process_in_steps(batch_id)
     except (TransientError, inbox.BatchUnavailable, OperationalError, InterfaceError):
         raise
     except Exception as error:  # whatever our own code raises: the batch is failed, never lost
@@ -88,11 +88,7 @@ def _attempt(batch_id: int) -> int:
             raise
         _fail(batch_id, error)
         return batch_id
-    try:
-        latest.publish(newest)
-    except redis.RedisError as error:
-        # The table has the tick; the refresh sets the cache within a second of Redis' return.
-        logger.warning("latest tick not cached", extra={"batch_id": batch.batch_id, "error": str(error)})
+    latest.offer(newest)
     return batch_id
 
 
@@ -101,7 +97,7 @@ def _is_transaction_gone(error: Exception) -> bool:
     return (sqlstate or "").startswith(_TRANSACTION_GONE)
 
 
-def _process_in_steps(batch_id: int) -> tuple[Batch, list[latest.LatestTick]]:
+def _process_in_steps(batch_id: int) -> list[latest.LatestTick]:
     """Process a batch the short way; where that rolls back, make what was missing or go the careful way.
 
     Partitions are made, and attempts at a doubted batch counted, outside the batch's transaction. Savepoints and
@@ -151,7 +147,7 @@ def _fail(batch_id: int, error: Exception) -> None:
     logger.error("batch failed", extra={"batch_id": batch_id, "error": message}, exc_info=error)
 
 
-def _process_shortly(batch_id: int, left_out: list[int]) -> tuple[Batch, list[latest.LatestTick]]:
+def _process_shortly(batch_id: int, left_out: list[int]) -> list[latest.LatestTick]:
     """Process a batch of which every tick can be stored, in as few round trips as its size allows: two if it is small.
 
     :raises _CareNeeded: if a tick is to be held
@@ -170,7 +166,7 @@ def _process_shortly(batch_id: int, left_out: list[int]) -> tuple[Batch, list[la
         flags = judged.flags
         rows = tick_writer.rows_of(batch, flags=flags)
         written = tick_writer.all_stored(batch)
-        observations = findings.observe(batch, flags=flags, spikes=judged.spikes)
+        observations = _observe(batch, judged)
         outcome = _outcome(batch, written, held, flags, basis)
         is_small = len(rows) <= tick_writer.INSERT_ROWS_MAX
         if not is_small:
@@ -180,24 +176,25 @@ def _process_shortly(batch_id: int, left_out: list[int]) -> tuple[Batch, list[la
             if is_small:
                 tick_writer.insert(rows)
             findings.append(observations, source_id=batch.source_id, batch_id=batch.batch_id)
+            unjudged.record(batch, checks=judged.left_out)
             inbox.mark_stored(batch_id=batch_id, outcome=outcome)
             cursor.execute("COMMIT")
     _count(written, held)
-    return batch, latest.newest_of(batch, is_stored=written.is_stored, quality=flags)
+    return latest.newest_of(batch, is_stored=written.is_stored, quality=flags)
 
 
 def _judge(batch: Batch, left_out: list[int]) -> tuple[Judgement, Mask, Basis]:
     metrics.BATCH_SECONDS.labels("wait").observe(max(clock.now_msc() - batch.captured_msc, 0) / 1000)
     with _stage("judge"):
         basis = judging.basis_of(batch)
-        limits = Limits(settings.EARLIEST_MSC, settings.FUTURE_TOLERANCE_MS, basis.thresholds)
+        limits = judging.limits_of(basis, budget=Budget(settings.CHECK_TIMEOUT_MS, clock.monotonic_s))
         judged = inspection.judge(batch, facts=basis.facts, limits=limits)
         if left_out:
             judged.flags[np.isin(batch.ticks["time_msc"] // DAY_MS, left_out)] |= int(Flag.IMPLAUSIBLE_DAY)
         return judged, inspection.held(judged.flags), basis
 
 
-def _process_carefully(batch_id: int, left_out: list[int]) -> tuple[Batch, list[latest.LatestTick]]:
+def _process_carefully(batch_id: int, left_out: list[int]) -> list[latest.LatestTick]:
     """Process any batch: ticks are held, refused rows singled out under savepoints."""
     with transaction.atomic(durable=True):
         with _stage("claim"):
@@ -212,12 +209,17 @@ def _process_carefully(batch_id: int, left_out: list[int]) -> tuple[Batch, list[
             held |= written.is_refused
         with _stage("hold"):
             quarantine.hold(batch, flags=flags, held=held)
-            observations = findings.observe(batch, flags=flags, spikes=judged.spikes) + collisions(written.collisions)
+            observations = _observe(batch, judged) + collisions(written.collisions)
             findings.append(observations, source_id=batch.source_id, batch_id=batch.batch_id)
+            unjudged.record(batch, checks=judged.left_out)
         with _stage("mark"):
             inbox.mark_stored(batch_id=batch_id, outcome=_outcome(batch, written, held, flags, basis))
     _count(written, held)
-    return batch, latest.newest_of(batch, is_stored=written.is_stored, quality=flags)
+    return latest.newest_of(batch, is_stored=written.is_stored, quality=flags)
+
+
+def _observe(batch: Batch, judged: Judgement) -> list[Observation]:
+    return findings.observe(batch, flags=judged.flags, spikes=judged.spikes, left_out=judged.left_out)
 
 
 def _check_partitions(batch: Batch, left_out: list[int]) -> None:

@@ -15,6 +15,7 @@ _TASKS = (
     ("tickhub.watch_sources", 5),
     ("tickhub.watch_host_clock", 30),
     ("tickhub.examine_hours", 60),
+    ("tickhub.judge_again", 5),
     ("tickhub.fill_gaps", 60),
     ("ingest.forget_connections", 3600),
 )

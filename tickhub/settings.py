@@ -193,6 +193,8 @@ BACKLOG_AGE_S_HIGH = env.integer("TICKHUB_BACKLOG_AGE_S", 300, least=1, most=86_
 EARLIEST_MSC = env.day("TICKHUB_EARLIEST_DAY", "1990-01-01")
 NEW_DAYS_MOST = env.integer("TICKHUB_NEW_DAYS", 1_000, least=1, most=100_000)
 FUTURE_TOLERANCE_MS = env.integer("TICKHUB_FUTURE_TOLERANCE_MS", 1_000, least=0, most=86_400_000)
+# A check of one batch that takes longer is left out, and made up for later.
+CHECK_TIMEOUT_MS = env.integer("TICKHUB_CHECK_TIMEOUT_MS", 2_000, least=1, most=600_000)
 # How long an agent may be away before that is an incident.
 AGENT_AWAY_S = env.integer("TICKHUB_AGENT_AWAY_S", 300, least=60, most=604_800)
 # Minutes with ticks after which a terminal's clock that does not fit is an incident, and how far off it must be.

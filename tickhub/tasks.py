@@ -29,13 +29,14 @@ from tickhub.core import clock, metrics
 from tickhub.core.errors import TransientError, UsageError
 from tickhub.disk import DiskFull
 from tickhub.reference import queries as reference
+from tickhub.rejudging import unjudged
 
 logger = logging.getLogger(__name__)
 
 _RETRIES = 3
 # The longest wait between two publications of one batch.
 _PUBLISH_MOST_MS = 300_000
-# How long examining, certifying and comparing hours may each hold a worker.
+# How long examining, certifying and comparing hours, and judging batches again, may each hold a worker.
 _LOOK_S = 1.0
 # How long a round of telling begins to send: the worker has ticks to store.
 _NOTIFY_S = 3.0
@@ -139,6 +140,12 @@ def certify() -> None:
         incidents.raise_condition(cause="CERTIFICATES_UNSIGNED", evidence={"error": str(error)}, severity="WARNING")
     else:
         incidents.clear_condition(cause="CERTIFICATES_UNSIGNED")
+
+
+@app.task(name="tickhub.judge_again")
+def judge_again(**_: object) -> None:
+    """Judge again the batches of which checks were left out."""
+    unjudged.make_up(until_s=clock.monotonic_s() + _LOOK_S)
 
 
 @app.task(name="tickhub.fill_gaps")

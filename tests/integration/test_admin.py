@@ -13,7 +13,7 @@ from ingest.models import Batch
 from ingest.sources.terminal import Health
 from quality import certificates, thresholds
 from quality.certificates import New
-from quality.models import Channel, Examination, FeedHour, Gap, Incident, Threshold
+from quality.models import Channel, Examination, FeedHour, Gap, Incident, Threshold, UnjudgedBatch
 from quality.notifying import channels, rounds
 from tests import running
 from tests.builders import NOON_MSC, make_ticks
@@ -62,6 +62,7 @@ def capture_something() -> None:
     rounds.notify(until_s=clock.monotonic_s())
     new = New(1, 1, NOON_MSC, NOON_MSC + HOUR_MS, is_whole=True, through_batch_id=1, document="{}", sha256="0" * 64)
     certificates.append([new], feed_id=rig.feeds["EURUSD"].pk)
+    UnjudgedBatch.objects.create(batch_id=1, source=Source.objects.get(), checks=["STUCK"])
     FeedHour.objects.create(feed=rig.feeds["EURUSD"], hour=1, ticks=0)
     Examination.objects.create(source=Source.objects.get(), next_hour=2)
     Gap.objects.create(feed=rig.feeds["EURUSD"], from_msc=5, to_msc=6, kind="QUIET")

@@ -9,7 +9,17 @@ from django.apps import apps
 from django.db import IntegrityError, transaction
 
 from ingest.models import AgentToken, Backfill, Batch, ConnectionMinute, Cursor, Lease, Reread
-from quality.models import Certificate, Channel, Delivery, FeedHour, Gap, Incident, QuarantinedTick, Threshold
+from quality.models import (
+    Certificate,
+    Channel,
+    Delivery,
+    FeedHour,
+    Gap,
+    Incident,
+    QuarantinedTick,
+    Threshold,
+    UnjudgedBatch,
+)
 from storage.models import Partition
 from tests.builders import NOON_MSC
 from tests.capturing import Rig, make_rig
@@ -81,6 +91,10 @@ def delivery(rig: Rig, times: int = 1, **changed: object) -> None:
     told = {"incident": Incident.objects.get(), "channel": channel(), "event": "OPENED"} | changed
     for _ in range(times):
         Delivery.objects.create(message_id=uuid.uuid4(), **told)
+
+
+def unjudged(rig: Rig, **changed: object) -> None:
+    UnjudgedBatch.objects.create(**{"batch_id": 1, "source": rig.feeds["EURUSD"].source, "checks": ["STUCK"]} | changed)
 
 
 def correction(rig: Rig, state: str = "RUNNING", days_done: int = 0) -> None:
@@ -201,6 +215,8 @@ BREAKS: list[tuple[str, Callable[[Rig], object]]] = [
     ("channel_has_an_address_unless_a_log", lambda _: channel(address="https://example.org")),
     ("channel_events_known", lambda _: channel(events=["OPENED", "CLOSED"])),
     ("channel_events_known", lambda _: channel(events=[])),
+    ("unjudged_batch_names_checks", lambda rig: unjudged(rig, checks=[])),
+    ("unjudged_batch_judged_or_not", lambda rig: unjudged(rig, judged_at=_NOW, failure="its bytes are gone")),
     ("delivery_once_per_event", lambda rig: delivery(rig, times=2)),
     ("delivery_event_known", lambda rig: delivery(rig, event="CLOSED")),
     ("delivery_delivered_has_a_time", lambda rig: delivery(rig, state="DELIVERED")),

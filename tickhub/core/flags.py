@@ -33,6 +33,7 @@ class Flag(enum.IntFlag):
     BAD_VOLUME = 1 << 21
     FLAG_MISMATCH = 1 << 22
     OUTSIDE_BAND = 1 << 24
+    UNJUDGED = 1 << 26
     RELEASED = 1 << 27
     OUT_OF_SESSION = 1 << 23
 

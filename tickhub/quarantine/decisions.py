@@ -3,11 +3,9 @@
 A tick that cannot be released is refused by itself, with its reason; the others of its batch are released.
 """
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import redis
 from django.db import DatabaseError, InterfaceError, OperationalError, transaction
 
 from ingest import inbox
@@ -29,8 +27,6 @@ from tickhub.quarantine.totals import TotalsDiffer
 from tickhub.reference import corrections
 from tickhub.reference import queries as reference
 from tickhub.reference.models import Source
-
-logger = logging.getLogger(__name__)
 
 MANY_MAX = 1_000
 REASON_LENGTH_MAX = 500
@@ -111,7 +107,7 @@ def _each_batch(do: _Do, row_ids: list[int], decision: _Decision) -> Decided:
         else:
             total.done += decided.done
             total.refused += decided.refused
-            _publish(newest)
+            latest.offer(newest)
     return total
 
 
@@ -192,11 +188,3 @@ def _decide(
         about=f"batch {batch_id} of source {source.name}"[:_ABOUT_LENGTH_MAX],
         details={"reason": decision.reason, "ticks": ticks},
     )
-
-
-def _publish(newest: list[LatestTick]) -> None:
-    try:
-        latest.publish(newest)
-    except redis.RedisError as error:
-        # The table has the tick; the refresh sets the cache within a second of Redis' return.
-        logger.warning("latest tick not cached", extra={"error": str(error)})

@@ -77,9 +77,11 @@ def feeds(*, source: str | None = None, symbol: str | None = None) -> QuerySet[F
     return rows
 
 
-def sources(*, name: str | None = None) -> QuerySet[Source]:
+def sources(*, name: str | None = None, source_id: int | None = None) -> QuerySet[Source]:
     """Return sources by priority and name."""
     rows = Source.objects.order_by("priority", "name")
+    if source_id is not None:
+        rows = rows.filter(pk=source_id)
     return rows if name is None else rows.filter(name=name)
 
 
