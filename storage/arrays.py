@@ -6,6 +6,7 @@ NULLs, the elements' type, for each dimension its size and lower bound (all int3
 """
 
 import struct
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -63,16 +64,24 @@ for _kind, _oid in ((Int2s, 1005), (Int4s, 1007), (Int8s, 1016), (Float8s, 1022)
 def columns(rows: Rows) -> list[bytes]:
     """Return rows as one packed array for each of :data:`storage.packing.COLUMNS`; NULL where no bit is set."""
     present = packing.present(rows)
-    found = []
-    for name, form in packing.COLUMNS:
-        elements = np.empty(len(rows), dtype=_ELEMENTS[form])
-        elements["length"] = int(form[-1])
-        elements["value"] = packing.column(rows, name)
-        found.append(_array(elements, form, present.get(name)))
-    return found
+    count = len(rows)
+    return [_array(packing.column(rows, name), form, count, present.get(name)) for name, form in packing.COLUMNS]
 
 
-def _array(elements: npt.NDArray[np.void], form: str, has_value: npt.NDArray[np.bool_] | None) -> bytes:
+def of_integers(values: npt.NDArray[np.integer[Any]]) -> bytes:
+    """Return integers of two, four or eight bytes, shape (n,), as a packed array."""
+    return _array(values, f">i{values.itemsize}", len(values), None)
+
+
+def _array(
+    values: "npt.NDArray[Any] | int",  # Any: of any number's type
+    form: str,
+    count: int,
+    has_value: npt.NDArray[np.bool_] | None,
+) -> bytes:
+    elements = np.empty(count, dtype=_ELEMENTS[form])
+    elements["length"] = int(form[-1])
+    elements["value"] = values
     kind, oid = _KINDS[form]
     is_whole = has_value is None or bool(has_value.all())
     body = elements.tobytes() if has_value is None or is_whole else _without_nulls(elements, has_value)

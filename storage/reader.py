@@ -13,6 +13,7 @@ from django.db import connection
 from psycopg import Cursor
 from psycopg.rows import TupleRow
 
+from storage import arrays
 from storage.packing import Rows
 from tickhub.core import digest
 from tickhub.core import ticks as tick_arrays
@@ -47,7 +48,7 @@ _OF_BATCH = (
     " ORDER BY feed_id, time_msc, seq) AS piece"
 )
 _OF_BATCH_AT = (
-    f"{_PACK} FROM (SELECT t.* FROM tick t JOIN (SELECT DISTINCT * FROM unnest(%s::int2[], %s::int8[])) AS"
+    f"{_PACK} FROM (SELECT t.* FROM tick t JOIN unnest(%s::int2[], %s::int8[]) AS"
     " k (of_feed, at_msc) ON t.feed_id = k.of_feed AND t.time_msc = k.at_msc WHERE t.batch_id = %s"
     " AND t.time_msc >= %s AND t.time_msc <= %s ORDER BY t.feed_id, t.time_msc, t.seq) AS piece"
 )
@@ -183,11 +184,15 @@ def read_batch_at(*, batch_id: int, feed_id: npt.NDArray[np.int16], time_msc: In
     """Return what is stored of one batch at some feeds and milliseconds (UTC), in key order, whatever its seq."""
     if len(time_msc) == 0:
         return _decode(None)
-    bounds = [int(time_msc.min()), int(time_msc.max())]
-    return _decode(_fetch(_OF_BATCH_AT, [feed_id.tolist(), time_msc.tolist(), batch_id, *bounds]))
+    order = np.lexsort((time_msc, feed_id))
+    feeds, times = feed_id[order], time_msc[order]
+    is_new = np.ones(len(order), dtype=bool)
+    is_new[1:] = (feeds[1:] != feeds[:-1]) | (times[1:] != times[:-1])
+    keys = [arrays.of_integers(feeds[is_new]), arrays.of_integers(times[is_new])]
+    return _decode(_fetch(_OF_BATCH_AT, [*keys, batch_id, int(times.min()), int(times.max())]))
 
 
-def _fetch(statement: str, values: Sequence[int | list[int]]) -> bytes | None:
+def _fetch(statement: str, values: Sequence[int | bytes]) -> bytes | None:
     connection.ensure_connection()
     cursor: Cursor[TupleRow]
     # Django's cursors fetch text, in which every byte travels as two digits.

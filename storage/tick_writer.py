@@ -113,7 +113,8 @@ def requalify(stored: Stored, *, after: FlagArray) -> None:
         return
     columns = (stored.feed_id, times, stored.seq, stored.batch_id, stored.quality, after)
     with connection.cursor() as cursor:
-        cursor.execute(_REQUALIFY, [*(column.tolist() for column in columns), int(times.min()), int(times.max())])
+        packed = [arrays.of_integers(column) for column in columns]
+        cursor.execute(_REQUALIFY, [*packed, int(times.min()), int(times.max())])
         if cursor.rowcount != len(times):
             msg = f"ticks from {times.min()} to {times.max()}: {len(times)} were read, {cursor.rowcount} are as read"
             raise FlagsChanged(msg)
