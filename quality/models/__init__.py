@@ -1,0 +1,19 @@
+"""The tables of this app, by subject."""
+
+from quality.models.hours import Certificate, Examination, FeedHour, Gap
+from quality.models.incidents import Channel, Delivery, Finding, Incident
+from quality.models.ticks import QuarantinedTick, Threshold, UnjudgedBatch
+
+__all__ = [
+    "Certificate",
+    "Channel",
+    "Delivery",
+    "Examination",
+    "FeedHour",
+    "Finding",
+    "Gap",
+    "Incident",
+    "QuarantinedTick",
+    "Threshold",
+    "UnjudgedBatch",
+]
