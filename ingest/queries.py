@@ -78,17 +78,6 @@ def newest_batch() -> int:
     return newest or 0
 
 
-def hours_since(*, source_id: int, batch_id: int, before_msc: int) -> list[tuple[int, int]]:
-    """Return the UTC hours (since 1970), first and last, that a source's batches newer than one reach before a time."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"SELECT DISTINCT first_msc / {HOUR_MS}, least(last_msc, %s) / {HOUR_MS} FROM ingest_batch"
-            " WHERE id > %s AND source_id = %s AND first_msc < %s",
-            [before_msc - 1, batch_id, source_id, before_msc],
-        )
-        return [(int(first), int(last)) for first, last in cursor.fetchall()]
-
-
 def unsettled(*, source_id: int) -> tuple[int, int, int]:
     """Return how many batches of a source wait, are failed, and were stored with duplicates."""
     with connection.cursor() as cursor:

@@ -8,6 +8,7 @@ from ingest import inbox, payloads
 from ingest.inbox import BatchUnavailable
 from ingest.queries import TOUCHES
 from tickhub.core.batch import Batch
+from tickhub.core.clock import HOUR_MS
 
 _READ = (
     "SELECT b.source_id, b.poll_msc, (extract(epoch FROM b.captured_at) * 1000)::int8, b.captured_on, b.parts::text,"
@@ -45,3 +46,65 @@ def ids_within(*, source_id: int, feed_ids: Collection[int], from_msc: int, to_m
             [source_id, from_msc, max(from_msc, to_msc), list(feed_ids)],
         )
         return [int(row[0]) for row in cursor.fetchall()]
+
+
+# Of one step, so that a long history is worked through in many.
+STEP_BATCHES = 20_000
+# No statement runs that long: an id that no row has by then was rolled back.
+_IN_FLIGHT_S = 900
+
+
+def before_first() -> int:
+    """Return the id before that of the first batch of all, 0 where there is none."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT coalesce(min(id) - 1, 0) FROM ingest_batch")
+        return int(cursor.fetchone()[0])
+
+
+def settled_through(*, source_id: int, after_id: int) -> int:
+    """Return up to which id every batch of a source is there and decided, at most one step behind ``after_id``.
+
+    An id may be drawn and its batch not committed yet: such a hole ends what is settled until it is certain that
+    nothing comes. A batch that waits ends it too.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "WITH batches AS (SELECT id, source_id, status, coalesce(stored_at, captured_at) AS seen_at,"
+            " lag(id, 1, %s::int8) OVER (ORDER BY id) AS previous FROM ingest_batch WHERE id > %s AND id <= %s)"
+            " SELECT least(max(id), min(id) FILTER (WHERE source_id = %s AND status = 'WAITING') - 1,"
+            " min(previous) FILTER (WHERE previous + 1 < id"
+            " AND seen_at > clock_timestamp() - make_interval(secs => %s))) FROM batches",
+            [after_id, after_id, after_id + STEP_BATCHES, source_id, _IN_FLIGHT_S],
+        )
+        found = cursor.fetchone()[0]
+        if found is not None:
+            return max(int(found), after_id)
+        # Nothing in this step: behind a hole wider than one there may be more.
+        cursor.execute("SELECT min(id) - 1 FROM ingest_batch WHERE id > %s", [after_id])
+        following = cursor.fetchone()[0]
+    return after_id if following is None else int(following)
+
+
+def hours_between(*, source_id: int, after_id: int, through_id: int, before_msc: int) -> list[tuple[int, int]]:
+    """Return the feeds and UTC hours (since 1970), each pair once, of which a source's batches with ids
+    ``(after_id, through_id]`` hold ticks before an instant."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT DISTINCT (part->>'feed')::int, hour.key::int8 FROM ingest_batch b,"
+            " jsonb_array_elements(b.parts) AS part, jsonb_each(part->'hours') AS hour"
+            " WHERE b.id > %s AND b.id <= %s AND b.source_id = %s AND b.first_msc < %s ORDER BY 1, 2",
+            [after_id, through_id, source_id, before_msc],
+        )
+        found = [(int(feed_id), int(hour)) for feed_id, hour in cursor.fetchall()]
+    return [(feed_id, hour) for feed_id, hour in found if hour * HOUR_MS < before_msc]
+
+
+def first_undecided_msc(*, source_id: int) -> int | None:
+    """Return the earliest tick (UTC) of a source's batches that wait or are failed, None where there is none."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT min(first_msc) FROM ingest_batch WHERE source_id = %s AND status IN ('WAITING', 'FAILED')",
+            [source_id],
+        )
+        found = cursor.fetchone()[0]
+    return None if found is None else int(found)

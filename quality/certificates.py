@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from django.db import connection
-from django.db.models import Max
+from django.db.models import Max, Min
 
 from quality.models import Certificate
 
@@ -59,6 +59,21 @@ def last(*, feed_id: int) -> Last | None:
         return None
     certified_msc = rows.aggregate(to_msc=Max("to_msc"))["to_msc"]
     return Last(newest_row.number, newest_row.sha256, newest_row.through_batch_id, certified_msc)
+
+
+def certified_msc(*, feed_id: int) -> int | None:
+    """Return the end of the newest period of a feed that has a certificate, None where none has."""
+    return Certificate.objects.filter(feed_id=feed_id).aggregate(to_msc=Max("to_msc"))["to_msc"]
+
+
+def first_msc(*, feed_id: int) -> int | None:
+    """Return the begin of the first period of a feed that has a certificate, None where none has."""
+    return Certificate.objects.filter(feed_id=feed_id).aggregate(from_msc=Min("from_msc"))["from_msc"]
+
+
+def exists(*, feed_id: int, from_msc: int) -> bool:
+    """Return whether a feed has a certificate of the period that begins at ``from_msc``."""
+    return Certificate.objects.filter(feed_id=feed_id, from_msc=from_msc).exists()
 
 
 def newest(*, feed_id: int, from_msc: int, to_msc: int) -> dict[int, Known]:

@@ -6,7 +6,9 @@ from django.db import connection
 
 from quality import arrivals, gaps
 from quality.gaps import Kind, Stretch
-from quality.models import Examination, FeedHour
+from quality.models import Examination, FeedHour, Gap
+from tickhub.core.calendars import Calendar
+from tickhub.core.clock import HOUR_MS
 from tickhub.core.ticks import Int64s
 
 
@@ -20,19 +22,42 @@ def begin(*, source_id: int, first_hour: int) -> int:
     return Examination.objects.select_for_update().get(pk=source_id).next_hour
 
 
-def record(*, feed_id: int, hour: int, times_msc: Int64s, session_ms: int, stretches: Sequence[Stretch]) -> None:
+def label_of(calendar: Calendar | None) -> str:
+    """Return the name under which an hour keeps the calendar that it was examined by."""
+    return "" if calendar is None else calendar.label
+
+
+def record(
+    *,
+    feed_id: int,
+    hour: int,
+    calendar: Calendar | None,
+    times_msc: Int64s,
+    session_ms: int,
+    stretches: Sequence[Stretch],
+) -> bool:
     """Write what arrived in an hour, ascending UTC times, and how much of its time in session is missing.
 
-    Once more where it is known; in the caller's transaction. What was closed or lost teaches no habit.
+    Once more where it is known; in the caller's transaction. What was closed or lost teaches no habit. Return whether
+    the hour was not known.
     """
     explained = [gap.from_msc for gap in stretches if gap.kind in (Kind.CLOSED, Kind.DISCONNECTED)]
     values = {
         "ticks": len(times_msc),
+        "calendar": label_of(calendar),
         "usual_gap_ms": arrivals.usual_gap_ms(times_msc, explained_msc=explained),
         "session_ms": session_ms,
         "missing_ms": gaps.missing_ms(stretches),
     }
-    FeedHour.objects.update_or_create(feed_id=feed_id, hour=hour, defaults=values)
+    _, is_new = FeedHour.objects.update_or_create(feed_id=feed_id, hour=hour, defaults=values)
+    return is_new
+
+
+def forget(*, feed_ids: list[int], from_hour: int, to_hour: int) -> None:
+    """Delete hours ``[from_hour, to_hour)`` of feeds and their gaps, in the caller's transaction: their ticks have
+    other times now."""
+    FeedHour.objects.filter(feed_id__in=feed_ids, hour__gte=from_hour, hour__lt=to_hour).delete()
+    Gap.objects.filter(feed_id__in=feed_ids, from_msc__gte=from_hour * HOUR_MS, from_msc__lt=to_hour * HOUR_MS).delete()
 
 
 def advance(*, source_id: int, next_hour: int) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from django.db.models import F, Q, QuerySet, Value
+from django.db.models import F, Max, Min, Q, QuerySet, Value
 
 from quality import arrivals, rules
 from quality.completeness import Hour
@@ -53,6 +53,11 @@ def held_places(*, batch_id: int) -> tuple[Int64s, Int64s]:
     found = rows.exclude(state=QuarantinedTick.State.RELEASED).order_by("position").values_list("position", "quality")
     numbers = np.array(list(found), dtype=np.int64).reshape(-1, 2)
     return numbers[:, 0], numbers[:, 1]
+
+
+def earliest_held(*, feed_id: int) -> int | None:
+    """Return the time of a feed's first tick that came to quarantine, UTC milliseconds; None where none has."""
+    return QuarantinedTick.objects.filter(feed_id=feed_id).aggregate(first=Min("time_msc"))["first"]
 
 
 def batches_of(*, row_ids: list[int]) -> dict[int, list[int]]:
@@ -149,6 +154,31 @@ def thresholds(*, up_to: int | None = None) -> Version:
 def next_hour(*, source_id: int) -> int | None:
     """Return the first UTC hour of a source that is not examined; None where none is."""
     return Examination.objects.filter(pk=source_id).values_list("next_hour", flat=True).first()
+
+
+def first_examined(*, source_id: int) -> int | None:
+    """Return the first examined UTC hour (since 1970) of a source, None where there is none."""
+    found = FeedHour.objects.filter(feed__source_id=source_id).aggregate(first=Min("hour"))
+    return found["first"]
+
+
+def examined_otherwise(*, feed_id: int, calendar: str) -> list[tuple[int, int]]:
+    """Return the run ``[from_hour, to_hour)`` of a feed's hours that were examined by another calendar, if any."""
+    rows = FeedHour.objects.filter(feed_id=feed_id).exclude(calendar=calendar)
+    found = rows.aggregate(first=Min("hour"), last=Max("hour"))
+    return [] if found["first"] is None else [(found["first"], found["last"] + 1)]
+
+
+def examined_hours(*, feed_id: int, from_hour: int, to_hour: int) -> set[int]:
+    """Return the hours of a feed within ``[from_hour, to_hour)`` that are examined."""
+    rows = FeedHour.objects.filter(feed_id=feed_id, hour__gte=from_hour, hour__lt=to_hour)
+    return set(rows.values_list("hour", flat=True))
+
+
+def next_examined(*, feed_id: int, from_hour: int) -> int | None:
+    """Return a feed's first examined hour from one on, None where there is none."""
+    rows = FeedHour.objects.filter(feed_id=feed_id, hour__gte=from_hour)
+    return rows.aggregate(first=Min("hour"))["first"]
 
 
 def allowed_ms(*, feed_ids: list[int], hour: int) -> dict[int, int]:

@@ -140,10 +140,13 @@ def flagged_by_hour(
         return {hour: (count, flagged) for hour, count, *flagged in cursor.fetchall()}
 
 
-def earliest(*, feed_id: int) -> int | None:
-    """Return the time of a feed's first stored tick, UTC milliseconds; None where there is none."""
+def earliest(*, feed_id: int, from_msc: int = -(1 << 62)) -> int | None:
+    """Return the time of a feed's first stored tick from an instant on, UTC milliseconds; None where there is none."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT time_msc FROM tick WHERE feed_id = %s ORDER BY time_msc LIMIT 1", [feed_id])
+        cursor.execute(
+            "SELECT time_msc FROM tick WHERE feed_id = %s AND time_msc >= %s ORDER BY time_msc LIMIT 1",
+            [feed_id, from_msc],
+        )
         row = cursor.fetchone()
     return int(row[0]) if row else None
 

@@ -1,15 +1,22 @@
-"""Examines the stored ticks of every source by the hour, up to its watermark: what arrived, and what is missing."""
+"""Examines the stored ticks of every source by the hour, up to its watermark: what arrived, and what is missing.
+
+Hours about which something has changed since (ticks from before the source's first ones, a clock corrected, a calendar
+edited) are noted as due, and examined again.
+"""
 
 import logging
+import random
 
 from django.db import transaction
 
 from ingest import links
 from ingest import queries as inbox_queries
-from quality import arrivals, gaps, hours, missing
+from quality import arrivals, certificates, due_hours, gaps, hours, missing
 from quality import queries as quality_queries
+from quality.due_hours import Due
 from quality.gaps import Lost, Neighbour
 from storage import reader
+from tickhub import reaching
 from tickhub.core import clock
 from tickhub.core.clock import HOUR_MS, MINUTE_MS
 from tickhub.reference import queries as reference
@@ -20,23 +27,84 @@ logger = logging.getLogger(__name__)
 
 # One run gives way to other tasks after this long; the next goes on.
 _BUDGET_S = 5.0
+# A pause of all feeds of a source that is longer than this is passed over: a stray tick of years ago makes no years of
+# hours without a tick.
+PAUSE_HOURS = 31 * 24
 
 
 def examine(*, budget_s: float = _BUDGET_S) -> int:
-    """Examine every whole hour below each source's watermark that is not examined; return how many.
+    """Examine every whole hour below each source's watermark that is not examined, or due again; return how many.
 
-    Runs at once do not do the same twice: the hour to go on with is read under a lock.
+    Runs at once do not do the same twice: the hour to go on with is read under a lock. The sources take turns, in an
+    order that chance draws: none waits for ever behind another's history.
     """
     started_s, done = clock.monotonic_s(), 0
-    for source in reference.sources():
-        feeds = list(reference.feeds(source=source.name))
-        first_hour, end_hour = _first_hour(source, feeds), _end_hour(source, feeds)
-        while first_hour is not None and first_hour < end_hour:
+    under_way = list(reference.sources())
+    random.shuffle(under_way)
+    for source in under_way:
+        while reaching.note(source_id=source.pk) and clock.monotonic_s() - started_s < budget_s:
+            pass
+        _note_changes(source)
+    while under_way:
+        for source in list(under_way):
             if clock.monotonic_s() - started_s > budget_s:
                 return done
-            first_hour = _examine_next(source, feeds, first_hour=first_hour, end_hour=end_hour)
-            done += 1
+            if _examine_one(source):
+                done += 1
+            else:
+                under_way.remove(source)
     return done
+
+
+def _note_changes(source: Source) -> None:
+    """Note the hours before the first examined one that have ticks by now, and those of another calendar."""
+    begun = quality_queries.first_examined(source_id=source.pk)
+    if begun is None:
+        return
+    feeds = list(reference.feeds(source=source.name))
+    first_hour = _earliest_hour(feeds)
+    runs = [] if first_hour is None else [(first_hour, begun)]
+    for feed in feeds:
+        label = hours.label_of(reference.calendar_of(feed))
+        runs += quality_queries.examined_otherwise(feed_id=feed.pk, calendar=label)
+    known = [(due.from_hour, due.to_hour) for due in due_hours.of_source(source_id=source.pk)]
+    new = [(low, high) for low, high in runs if not any(a <= low and high <= b for a, b in known)]
+    with transaction.atomic(durable=True):
+        due_hours.note(due_hours.EXAMINE, source_id=source.pk, feed_ids=None, hours=new)
+
+
+def _examine_one(source: Source) -> bool:
+    """Examine the next hour of a source; return whether there was one."""
+    feeds = list(reference.feeds(source=source.name))
+    first_hour, end_hour = _first_hour(source, feeds), _end_hour(source, feeds)
+    if first_hour is not None and first_hour < end_hour:
+        _examine_next(source, feeds, first_hour=first_hour, end_hour=end_hour)
+        return True
+    return _examine_due(source, feeds)
+
+
+def _examine_due(source: Source, feeds: list[Feed]) -> bool:
+    """Examine one hour that is due again; return whether there was one."""
+    with transaction.atomic(durable=True):
+        examined_to = quality_queries.next_hour(source_id=source.pk)
+        if examined_to is None:
+            return False
+        hours.begin(source_id=source.pk, first_hour=examined_to)
+        for due in due_hours.of_source(source_id=source.pk):
+            # Beyond what was examined the hours come to their turn anyway.
+            end_hour = min(due.to_hour, examined_to)
+            if due.from_hour < end_hour:
+                _examine_hour(source, feeds, due.from_hour)
+                due_hours.advance(due, to_hour=_behind(feeds, due, end_hour))
+                return True
+            due_hours.advance(due, to_hour=due.to_hour)
+    return False
+
+
+def _behind(feeds: list[Feed], due: Due, end_hour: int) -> int:
+    """Return the hour to go on with behind the first of those due."""
+    following = _next_hour(feeds, after_hour=due.from_hour, end_hour=end_hour)
+    return due.to_hour if following >= end_hour else following
 
 
 def _first_hour(source: Source, feeds: list[Feed]) -> int | None:
@@ -44,8 +112,22 @@ def _first_hour(source: Source, feeds: list[Feed]) -> int | None:
     known = quality_queries.next_hour(source_id=source.pk)
     if known is not None:
         return known
+    return _earliest_hour(feeds)
+
+
+def _earliest_hour(feeds: list[Feed]) -> int | None:
     firsts = [first for feed in feeds if (first := reader.earliest(feed_id=feed.pk)) is not None]
     return min(firsts) // HOUR_MS if firsts else None
+
+
+def _next_hour(feeds: list[Feed], *, after_hour: int, end_hour: int) -> int:
+    """Return the hour that follows an examined one; behind a long pause of every feed, the one with the next tick."""
+    if end_hour - after_hour <= PAUSE_HOURS:
+        return after_hour + 1
+    from_msc = (after_hour + 1) * HOUR_MS
+    nexts = [at for feed in feeds if (at := reader.earliest(feed_id=feed.pk, from_msc=from_msc)) is not None]
+    next_hour = min(nexts) // HOUR_MS if nexts else end_hour
+    return min(next_hour, end_hour) if next_hour - after_hour > PAUSE_HOURS else after_hour + 1
 
 
 def _end_hour(source: Source, feeds: list[Feed]) -> int:
@@ -61,8 +143,9 @@ def _examine_next(source: Source, feeds: list[Feed], *, first_hour: int, end_hou
         if hour >= end_hour:
             return hour
         _examine_hour(source, feeds, hour)
-        hours.advance(source_id=source.pk, next_hour=hour + 1)
-    return hour + 1
+        following = _next_hour(feeds, after_hour=hour, end_hour=end_hour)
+        hours.advance(source_id=source.pk, next_hour=following)
+    return following
 
 
 def examine_again(source: Source, *, hour: int) -> None:
@@ -99,14 +182,17 @@ def _examine_hour(source: Source, feeds: list[Feed], hour: int) -> None:
             lost=lost,
             others=[other for feed_id, other in seen.items() if feed_id != feed.pk],
         )
-        missing.record(feed_id=feed.pk, from_msc=from_msc, to_msc=to_msc, stretches=stretches)
-        hours.record(
+        has_changed = missing.record(feed_id=feed.pk, from_msc=from_msc, to_msc=to_msc, stretches=stretches)
+        is_new = hours.record(
             feed_id=feed.pk,
             hour=hour,
+            calendar=own.calendar,
             times_msc=own.times_msc,
             session_ms=gaps.in_session_ms(begin_msc, to_msc, own.calendar),
             stretches=stretches,
         )
+        if (has_changed or is_new) and certificates.exists(feed_id=feed.pk, from_msc=from_msc):
+            due_hours.note(due_hours.CERTIFY, source_id=source.pk, feed_ids=[feed.pk], hours=[(hour, hour + 1)])
 
 
 def _since(feed: Feed, begin_msc: int) -> int:

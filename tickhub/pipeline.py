@@ -23,7 +23,7 @@ from quality.findings import Observation
 from quality.inspection import Judgement
 from storage import latest, partitions, tick_writer
 from storage.tick_writer import Collision, Written
-from tickhub import judging, round_trips
+from tickhub import judging, recertifying, round_trips
 from tickhub.core import clock, digest, metrics
 from tickhub.core import flags as quality_flags
 from tickhub.core.batch import Batch
@@ -37,6 +37,8 @@ logger = logging.getLogger(__name__)
 
 # SQLSTATE class of a transaction that is not what it should be: the server has ended it, as it does with one left idle.
 _TRANSACTION_GONE = "25"
+# A batch that was failed and released by a person is older; one that is not need not be noted.
+_OLD_MS = 60_000
 
 
 def process(*, batch_id: int) -> int | None:
@@ -177,6 +179,7 @@ def _process_shortly(batch_id: int, left_out: list[int]) -> list[latest.LatestTi
                 tick_writer.insert(rows)
             findings.append(observations, source_id=batch.source_id, batch_id=batch.batch_id)
             unjudged.record(batch, checks=judged.left_out)
+            _note_if_old(batch)
             inbox.mark_stored(batch_id=batch_id, outcome=outcome)
             cursor.execute("COMMIT")
     _count(written, held)
@@ -212,10 +215,20 @@ def _process_carefully(batch_id: int, left_out: list[int]) -> list[latest.Latest
             observations = _observe(batch, judged) + collisions(written.collisions)
             findings.append(observations, source_id=batch.source_id, batch_id=batch.batch_id)
             unjudged.record(batch, checks=judged.left_out)
+            _note_if_old(batch)
         with _stage("mark"):
             inbox.mark_stored(batch_id=batch_id, outcome=_outcome(batch, written, held, flags, basis))
     _count(written, held)
     return latest.newest_of(batch, is_stored=written.is_stored, quality=flags)
+
+
+def _note_if_old(batch: Batch) -> None:
+    """Have the hours of a batch that was failed certified again: they may be certified, and count its ticks as failed.
+
+    Of one that only waited no hour is certified yet, and a note does no harm.
+    """
+    if clock.now_msc() - batch.captured_msc > _OLD_MS:
+        recertifying.note(batch)
 
 
 def _observe(batch: Batch, judged: Judgement) -> list[Observation]:

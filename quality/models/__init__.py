@@ -1,13 +1,15 @@
 """The tables of this app, by subject."""
 
-from quality.models.hours import Certificate, Examination, FeedHour, Gap
+from quality.models.hours import Certificate, Certification, DueHours, Examination, FeedHour, Gap
 from quality.models.incidents import Channel, Delivery, Finding, Incident
 from quality.models.ticks import QuarantinedTick, Threshold, UnjudgedBatch
 
 __all__ = [
     "Certificate",
+    "Certification",
     "Channel",
     "Delivery",
+    "DueHours",
     "Examination",
     "FeedHour",
     "Finding",

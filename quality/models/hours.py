@@ -15,6 +15,7 @@ class FeedHour(models.Model):
     usual_gap_ms = models.BigIntegerField(null=True, help_text="The 0.99 quantile of the time between two ticks.")
     session_ms = models.IntegerField(default=0, db_default=0, help_text="Time in session.")
     missing_ms = models.IntegerField(default=0, db_default=0, help_text="Of it, what is missing.")
+    calendar = models.CharField(max_length=100, blank=True, db_default="", help_text="By which it was examined.")
 
     class Meta:
         ordering = ["-hour", "feed_id"]
@@ -115,3 +116,42 @@ class Certificate(models.Model):
 
     def __str__(self) -> str:
         return f"certificate {self.number} of feed {self.feed_id}"
+
+
+class DueHours(models.Model):
+    """Hours of a source, or of one feed, that are to be looked at again, as something about them has changed."""
+
+    class Work(models.TextChoices):
+        EXAMINE = "EXAMINE", "look for gaps again"
+        CERTIFY = "CERTIFY", "compare with the certificate"
+
+    work = models.CharField(max_length=7, choices=Work.choices)
+    source = models.ForeignKey(Source, on_delete=models.PROTECT, related_name="+")
+    feed = models.ForeignKey(Feed, on_delete=models.PROTECT, null=True, related_name="+")
+    from_hour = models.IntegerField(help_text="Hours since 1970, UTC.")
+    to_hour = models.IntegerField(help_text="The first hour behind them.")
+    noted_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering = ["id"]
+        verbose_name_plural = "due hours"
+        constraints = [
+            models.CheckConstraint(condition=models.Q(from_hour__lt=models.F("to_hour")), name="due_hours_not_empty"),
+            models.CheckConstraint(
+                condition=models.Q(work="EXAMINE", feed=None) | models.Q(work="CERTIFY", feed__isnull=False),
+                name="due_hours_of_a_source_or_a_feed",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.work} hours {self.from_hour} to {self.to_hour}"
+
+
+class Certification(models.Model):
+    """Up to which batch those that reach certified hours of a source have been noted."""
+
+    source = models.OneToOneField(Source, on_delete=models.PROTECT, primary_key=True, related_name="+")
+    through_batch_id = models.BigIntegerField()
+
+    def __str__(self) -> str:
+        return f"source {self.source_id} through batch {self.through_batch_id}"

@@ -76,6 +76,8 @@ def read(feed: Feed, own: FeedLedger, hour: int, *, is_proven: bool, is_examined
     reasons = _reasons(said, table, quarantine)
     if not is_proven:
         reasons.append("no pass over the source's past has proven it yet")
+    if not is_examined:
+        reasons.append("its gaps have not been looked for yet")
     found = gaps_of(feed, hour, is_examined=is_examined)
     if not feed.source.is_replay:
         # A recording's own gaps are facts of the recording.

@@ -8,12 +8,12 @@ from django.db import transaction
 
 from ingest import inbox, queries
 from ingest.inbox import Restated
-from quality import findings, quarantine
+from quality import due_hours, findings, hours, quarantine
 from quality import queries as quality_queries
 from quality.findings import Observation
 from storage import partitions, rekeying
 from storage.packing import Rows
-from tickhub.core.clock import DAY_MS
+from tickhub.core.clock import DAY_MS, HOUR_MS
 from tickhub.core.flags import Flag
 from tickhub.core.ticks import Int64s
 from tickhub.correcting import rows as day_rows
@@ -179,6 +179,7 @@ def write(correction: ClockCorrection, day: Day, *, total: Figures, still_ours: 
             inbox.restate(some)
         for flag in (Flag.AMBIGUOUS_TIME, Flag.NO_SUCH_TIME, Flag.OUT_OF_SESSION):
             _tell(flag, correction, rows, recast)
+        _look_again(correction, day)
         done = day.figures
         done.conflicts = len(moved)
         total = total.add(done)
@@ -190,6 +191,18 @@ def write(correction: ClockCorrection, day: Day, *, total: Figures, still_ours: 
         still_ours()
     correction.days_done += 1
     return total
+
+
+def _look_again(correction: ClockCorrection, day: Day) -> None:
+    """Forget what was found in the hours of a day's ticks, by the old clock and the new: they are to be examined and
+    certified again. A silence at an hour's bound reaches into the hour beside it."""
+    times = np.concatenate([day.rows.ticks["time_msc"], day.recast.ticks["time_msc"]])
+    if len(times) == 0:
+        return
+    from_hour, to_hour = int(times.min()) // HOUR_MS - 1, int(times.max()) // HOUR_MS + 2
+    hours.forget(feed_ids=day.feed_ids, from_hour=from_hour, to_hour=to_hour)
+    for work, feed_ids in ((due_hours.EXAMINE, None), (due_hours.CERTIFY, day.feed_ids)):
+        due_hours.note(work, source_id=correction.source_id, feed_ids=feed_ids, hours=[(from_hour, to_hour)])
 
 
 def _follow_released(day: Day) -> None:

@@ -10,7 +10,7 @@ from django.db import DatabaseError, InterfaceError, OperationalError, transacti
 
 from ingest import inbox
 from ingest.inbox import BatchUnavailable
-from quality import quarantine
+from quality import due_hours, quarantine
 from quality import queries as quality_queries
 from quality.models import QuarantinedTick
 from quality.quarantine import NotInState
@@ -20,6 +20,7 @@ from storage.rekeying import RowsChanged
 from tickhub import disk
 from tickhub.audit import ledger as audit
 from tickhub.core import metrics
+from tickhub.core.clock import HOUR_MS
 from tickhub.core.errors import UsageError
 from tickhub.core.flags import names
 from tickhub.quarantine import refusals, releasing
@@ -156,8 +157,19 @@ def _release(batch_id: int, row_ids: list[int], decision: _Decision) -> tuple[De
             stored = releasing.write(chosen, batch_id=batch_id, source_id=source.pk)
             _decide(batch_id, source, chosen, decision, stored_seq=stored.seq.tolist())
             releasing.recount(chosen, batch_id=batch_id)
+            _note_hours(source, chosen)
             newest = latest.newest_rows(stored)
     return Decided(len(chosen), refused), newest
+
+
+def _note_hours(source: Source, rows: list[QuarantinedTick]) -> None:
+    """Have the hours of released ticks looked at again: they are of another station now, and may close a gap."""
+    hours = {(row.feed_id, row.time_msc // HOUR_MS) for row in rows}
+    for feed_id in {feed_id for feed_id, _ in hours}:
+        own = [(hour, hour + 1) for of_feed, hour in hours if of_feed == feed_id]
+        due_hours.note(due_hours.CERTIFY, source_id=source.pk, feed_ids=[feed_id], hours=own)
+    again = [(hour, hour + 2) for _, hour in hours]
+    due_hours.note(due_hours.EXAMINE, source_id=source.pk, feed_ids=None, hours=again)
 
 
 def _decide(

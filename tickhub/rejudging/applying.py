@@ -16,6 +16,7 @@ from quality.findings import Observation
 from storage import latest, tick_writer
 from storage.latest import LatestTick
 from storage.packing import Rows
+from tickhub import recertifying
 from tickhub.core.flags import INFORMATIONAL, FlagArray
 from tickhub.core.ticks import Mask
 from tickhub.reference import corrections
@@ -54,10 +55,19 @@ def _apply(again: Again, feed_ids: Collection[int] | None) -> list[LatestTick]:
     findings.append(_found(again), source_id=batch.source_id, batch_id=batch.batch_id)
     (record,) = queries.records(batch_ids=[batch.batch_id])
     inbox.recount(batch_id=batch.batch_id, outcome=_outcome(again, record.outcome, feed_ids))
+    recertifying.note(batch, which=_places(again))
     if feed_ids is None:
         unjudged.mark_judged(batch_id=batch.batch_id)
     rows = Rows(changed.feed_id, changed.seq, changed.ticks, table.after[table.is_changed], batch.batch_id)
     return latest.newest_rows(rows)
+
+
+def _places(again: Again) -> Mask:
+    """Mark the ticks of the batch whose certificates say something else now: all that were judged again."""
+    marks: Mask = np.zeros(len(again.batch.ticks), dtype=bool)
+    marks[again.table.place] = True
+    marks[again.quarantine.place] = True
+    return marks
 
 
 def _found(again: Again) -> list[Observation]:

@@ -1,0 +1,74 @@
+"""Hours that are to be looked at again, as something about them has changed. Sole writer of its table.
+
+A change notes its hours in its own transaction; who has looked at them takes them off in the one that tells what was
+found. A change that commits meanwhile has rows of its own, which stay.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from django.db import connection
+
+from quality.models import DueHours
+
+EXAMINE = DueHours.Work.EXAMINE.value
+CERTIFY = DueHours.Work.CERTIFY.value
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """Hours (UTC, since 1970) ``[from_hour, to_hour)`` that are due."""
+
+    id: int
+    from_hour: int
+    to_hour: int
+
+
+def note(work: str, *, source_id: int, feed_ids: Iterable[int] | None, hours: Iterable[tuple[int, int]]) -> None:
+    """Note runs of hours ``[from_hour, to_hour)`` in the caller's transaction, for each of some feeds.
+
+    Of :data:`EXAMINE`, which is done for all feeds of a source at once, ``feed_ids`` is None.
+    """
+    feeds = [None] if feed_ids is None else list(feed_ids)
+    rows = [(feed_id, low, high) for feed_id in feeds for low, high in joined(hours)]
+    if not rows:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO quality_duehours (work, source_id, feed_id, from_hour, to_hour)"
+            " SELECT %s, %s, n.feed_id, n.low, n.high FROM unnest(%s::int2[], %s::int4[], %s::int4[])"
+            " AS n (feed_id, low, high)",
+            [work, source_id, *(list(column) for column in zip(*rows, strict=True))],
+        )
+
+
+def of_source(*, source_id: int) -> list[Due]:
+    """Return the hours of a source that are due to be examined, those noted first first."""
+    rows = DueHours.objects.filter(work=EXAMINE, source_id=source_id).order_by("pk")
+    return [Due(*row) for row in rows.values_list("pk", "from_hour", "to_hour")]
+
+
+def of_feed(*, feed_id: int) -> list[Due]:
+    """Return the hours of a feed that are due to be certified, those noted first first."""
+    rows = DueHours.objects.filter(work=CERTIFY, feed_id=feed_id).order_by("pk")
+    return [Due(*row) for row in rows.values_list("pk", "from_hour", "to_hour")]
+
+
+def advance(due: Due, *, to_hour: int) -> None:
+    """Take the hours before ``to_hour`` off, in the caller's transaction."""
+    rows = DueHours.objects.filter(pk=due.id)
+    if to_hour >= due.to_hour:
+        rows.delete()
+    else:
+        rows.update(from_hour=max(due.from_hour, to_hour))
+
+
+def joined(hours: Iterable[tuple[int, int]]) -> Sequence[tuple[int, int]]:
+    """Return runs ``[from_hour, to_hour)`` ascending, those that touch made one."""
+    found: list[tuple[int, int]] = []
+    for low, high in sorted(hours):
+        if found and low <= found[-1][1]:
+            found[-1] = (found[-1][0], max(found[-1][1], high))
+        elif low < high:
+            found.append((low, high))
+    return found

@@ -1,0 +1,78 @@
+"""Which hours that were examined or certified new batches reach: they are noted as due again, batch after batch."""
+
+from django.db import transaction
+
+from ingest import stored
+from quality import certificates, due_hours
+from quality import queries as quality_queries
+from quality.models import Certification
+from storage import reader
+from tickhub.core.clock import HOUR_MS
+from tickhub.reference import queries as reference
+from tickhub.reference.models import Feed
+
+
+def note(*, source_id: int) -> bool:
+    """Note the hours that the next batches of a source reach, in a transaction; return whether there may be more.
+
+    Hours not examined or certified yet need no note: they come to their turn with all that is stored by then.
+    """
+    with transaction.atomic(durable=True):
+        row, _ = Certification.objects.select_for_update().get_or_create(
+            source_id=source_id, defaults={"through_batch_id": stored.before_first()}
+        )
+        after_id = row.through_batch_id
+        through_id = stored.settled_through(source_id=source_id, after_id=after_id)
+        if through_id == after_id:
+            return False
+        feeds = {feed.pk: feed for feed in reference.feeds() if feed.source_id == source_id}
+        certified = {feed_id: certificates.certified_msc(feed_id=feed_id) or 0 for feed_id in feeds}
+        examined_hour = quality_queries.next_hour(source_id=source_id) or 0
+        reached = stored.hours_between(
+            source_id=source_id,
+            after_id=after_id,
+            through_id=through_id,
+            before_msc=max(examined_hour * HOUR_MS, *certified.values()),
+        )
+        # What closes a silence at an hour's end closes the piece of it in the next hour too.
+        again = [(hour, hour + 2) for _, hour in reached if hour < examined_hour]
+        due_hours.note(due_hours.EXAMINE, source_id=source_id, feed_ids=None, hours=again)
+        for feed_id, until_msc in certified.items():
+            own = [(hour, hour + 1) for of_feed, hour in reached if of_feed == feed_id and hour * HOUR_MS < until_msc]
+            due_hours.note(due_hours.CERTIFY, source_id=source_id, feed_ids=[feed_id], hours=own)
+        Certification.objects.filter(pk=source_id).update(through_batch_id=through_id)
+    return True
+
+
+def note_all(feed: Feed) -> None:
+    """Note all hours of a feed that are certified, in a transaction."""
+    certified_msc, first_msc = certificates.certified_msc(feed_id=feed.pk), certificates.first_msc(feed_id=feed.pk)
+    if certified_msc is None or first_msc is None:
+        return
+    hours = [(first_msc // HOUR_MS, certified_msc // HOUR_MS)]
+    with transaction.atomic(durable=True):
+        due_hours.note(due_hours.CERTIFY, source_id=feed.source_id, feed_ids=[feed.pk], hours=hours)
+
+
+def through(*, source_id: int) -> int:
+    """Return up to which batch of a source the hours that they reach have been noted."""
+    return Certification.objects.filter(pk=source_id).values_list("through_batch_id", flat=True).first() or 0
+
+
+def first_hour(feed: Feed) -> int | None:
+    """Return the hour of a feed's first tick, stored, held, or in a batch of its source that is not decided on."""
+    known = (
+        reader.earliest(feed_id=feed.pk),
+        quality_queries.earliest_held(feed_id=feed.pk),
+        stored.first_undecided_msc(source_id=feed.source_id),
+    )
+    times_msc = [at for at in known if at is not None]
+    return min(times_msc) // HOUR_MS if times_msc else None
+
+
+def next_hour(feed: Feed, *, from_hour: int) -> int | None:
+    """Return a feed's first hour from one on that is examined or has a tick, None where there is none."""
+    at_msc = reader.earliest(feed_id=feed.pk, from_msc=from_hour * HOUR_MS)
+    examined = quality_queries.next_examined(feed_id=feed.pk, from_hour=from_hour)
+    known = (examined, None if at_msc is None else at_msc // HOUR_MS)
+    return min((hour for hour in known if hour is not None), default=None)
