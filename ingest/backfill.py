@@ -7,8 +7,9 @@ A request is done only when all of it was read from a terminal that its broker h
 for as long as that takes.
 """
 
+import datetime as dt
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 
 from django.db.models import F
 
@@ -37,6 +38,23 @@ def request(*, feed_id: int, from_msc: int, to_msc: int, reason: str) -> int:
 def open_requests(*, source_id: int) -> list[Backfill]:
     """Return the open requests of a source, oldest first."""
     return list(Backfill.objects.filter(feed__source_id=source_id, state=Backfill.State.OPEN).order_by("pk"))
+
+
+def done_within(*, feed_ids: Sequence[int], from_msc: int, to_msc: int) -> dict[int, list[tuple[int, int]]]:
+    """Return the periods ``[from, to)``, UTC, that were read again as a whole and reach into one, by feed."""
+    found: dict[int, list[tuple[int, int]]] = {feed_id: [] for feed_id in feed_ids}
+    rows = Backfill.objects.filter(
+        feed_id__in=feed_ids, state=Backfill.State.DONE, from_msc__lt=to_msc, to_msc__gt=from_msc
+    )
+    for feed_id, low, high in rows.order_by("from_msc", "to_msc").values_list("feed_id", "from_msc", "to_msc"):
+        found[feed_id].append((low, high))
+    return found
+
+
+def failed_before(*, request_ids: Collection[int], before: dt.datetime) -> set[int]:
+    """Return those of some requests that failed before an instant."""
+    rows = Backfill.objects.filter(pk__in=request_ids, state=Backfill.State.FAILED, done_at__lt=before)
+    return set(rows.values_list("pk", flat=True))
 
 
 def recast(asked: Backfill, *, from_msc: int, to_msc: int) -> None:

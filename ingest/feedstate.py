@@ -161,6 +161,7 @@ def part_of(piece: Piece, target: Target, *, context: Ticks, hours: dict[int, Di
         error=piece.state.error or piece.unread,
         repeated=repeated,
         skipped_from_msc=skipped[0] if skipped else None,
+        is_cut=piece.state.is_cut,
     )
 
 

@@ -108,3 +108,21 @@ def first_undecided_msc(*, source_id: int) -> int | None:
         )
         found = cursor.fetchone()[0]
     return None if found is None else int(found)
+
+
+# A feed whose read was cut is read on at once: if nothing more has come for so long, there was nothing more.
+_CATCHING_UP_S = 600
+
+
+def catching_up(*, source_id: int) -> list[int]:
+    """Return the feeds of a source of whose newest batch a page ended the read, a moment ago: there is more to come."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT c.feed_id FROM ingest_cursor c JOIN reference_feed f ON f.id = c.feed_id"
+            " JOIN ingest_batch b ON b.id = c.last_batch_id WHERE f.source_id = %s"
+            " AND b.captured_at > clock_timestamp() - make_interval(secs => %s) AND EXISTS"
+            " (SELECT FROM jsonb_array_elements(b.parts) AS part"
+            " WHERE (part->>'feed')::int = c.feed_id AND (part->>'cut')::bool) ORDER BY 1",
+            [source_id, _CATCHING_UP_S],
+        )
+        return [int(row[0]) for row in cursor.fetchall()]

@@ -13,8 +13,10 @@ from django.http import HttpRequest
 from quality import lifecycle, thresholds
 from quality.models import (
     Certificate,
+    Certification,
     Channel,
     Delivery,
+    DueHours,
     Examination,
     FeedHour,
     Finding,
@@ -262,3 +264,20 @@ class UnjudgedBatchAdmin(FactsAdmin):
     list_filter = (("judged_at", admin.EmptyFieldListFilter), "source")
     list_select_related = ("source",)
     search_fields = ("=batch_id",)
+
+
+@admin.register(DueHours)
+class DueHoursAdmin(FactsAdmin):
+    list_display = ("work", "source", "feed", "hours", "noted_at")
+    list_filter = ("work", "source")
+    list_select_related = ("source", "feed")
+
+    @admin.display(description="hours, UTC", ordering="from_hour")
+    def hours(self, row: DueHours) -> str:
+        return f"{clock.iso(row.from_hour * HOUR_MS)} to {clock.iso(row.to_hour * HOUR_MS)}"
+
+
+@admin.register(Certification)
+class CertificationAdmin(FactsAdmin):
+    list_display = ("source", "through_batch_id")
+    list_select_related = ("source",)

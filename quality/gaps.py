@@ -53,6 +53,23 @@ class Neighbour:
     calendar: Calendar | None
 
 
+def still_lost(lost: Sequence[Lost], reread: Sequence[tuple[int, int]]) -> list[Lost]:
+    """Return what is left of lost times without the periods ``[from, to)`` whose history was read again since: of
+    these all is known that the source has."""
+    found = list(lost)
+    for low, high in reread:
+        found = [
+            replace(piece, from_msc=begin, to_msc=end)
+            for piece in found
+            for begin, end in (
+                (piece.from_msc, min(piece.to_msc, low)),
+                (max(piece.from_msc, high), piece.to_msc),
+            )
+            if begin < end
+        ]
+    return found
+
+
 def longer_than(times_msc: Int64s, threshold_ms: int, calendar: Calendar | None = None) -> Int64s:
     """Return the stretches between neighbours of ascending times that are longer than a threshold, shape (n, 2), UTC.
 

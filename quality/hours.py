@@ -63,3 +63,8 @@ def forget(*, feed_ids: list[int], from_hour: int, to_hour: int) -> None:
 def advance(*, source_id: int, next_hour: int) -> None:
     """Note that the hours of a source before ``next_hour`` are examined, in the caller's transaction."""
     Examination.objects.filter(pk=source_id).update(next_hour=next_hour)
+
+
+def turn_back(*, source_id: int, next_hour: int) -> None:
+    """Note that hours of a source from ``next_hour`` on are not examined, in the caller's transaction."""
+    Examination.objects.filter(pk=source_id, next_hour__gt=next_hour).update(next_hour=next_hour)

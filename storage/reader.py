@@ -163,21 +163,6 @@ def newest_before(*, feed_id: int, from_msc: int, to_msc: int) -> int | None:
     return int(row[0]) if row else None
 
 
-def any_within(*, periods: Sequence[tuple[int, int, int]]) -> list[bool]:
-    """Return for each ``(feed_id, after_msc, to_msc)`` whether a tick is stored behind the one and before the other."""
-    if not periods:
-        return []
-    feed_ids, after_msc, to_msc = (list(column) for column in zip(*periods, strict=True))
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT EXISTS (SELECT FROM tick t WHERE t.feed_id = p.feed_id AND t.time_msc > p.after_msc"
-            " AND t.time_msc < p.to_msc) FROM unnest(%s::int2[], %s::int8[], %s::int8[])"
-            " WITH ORDINALITY AS p (feed_id, after_msc, to_msc, n) ORDER BY n",
-            [feed_ids, after_msc, to_msc],
-        )
-        return [bool(row[0]) for row in cursor.fetchall()]
-
-
 def read_batch(*, batch_id: int, first_msc: int, last_msc: int) -> Stored:
     """Return the stored ticks of one batch within ``[first_msc, last_msc]`` (UTC) in key order; scans those days."""
     return _decode(_fetch(_OF_BATCH, [batch_id, first_msc, last_msc]))

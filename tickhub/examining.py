@@ -9,12 +9,11 @@ import random
 
 from django.db import transaction
 
-from ingest import links
+from ingest import backfill, leases, links, stored
 from ingest import queries as inbox_queries
 from quality import arrivals, certificates, due_hours, gaps, hours, missing
 from quality import queries as quality_queries
-from quality.due_hours import Due
-from quality.gaps import Lost, Neighbour
+from quality.gaps import Kind, Lost, Neighbour
 from storage import reader
 from tickhub import reaching
 from tickhub.core import clock
@@ -67,10 +66,29 @@ def _note_changes(source: Source) -> None:
     for feed in feeds:
         label = hours.label_of(reference.calendar_of(feed))
         runs += quality_queries.examined_otherwise(feed_id=feed.pk, calendar=label)
+    runs += _read_again(source)
     known = [(due.from_hour, due.to_hour) for due in due_hours.of_source(source_id=source.pk)]
     new = [(low, high) for low, high in runs if not any(a <= low and high <= b for a, b in known)]
     with transaction.atomic(durable=True):
         due_hours.note(due_hours.EXAMINE, source_id=source.pk, feed_ids=None, hours=new)
+
+
+def _read_again(source: Source) -> list[tuple[int, int]]:
+    """Return the hours with gaps of a lost connection whose times were read again since."""
+    lost = [gap for gap in quality_queries.open_gaps(source_id=source.pk) if gap.kind == Kind.DISCONNECTED]
+    if not lost:
+        return []
+    proven_msc = leases.covered_of(source_id=source.pk) or 0
+    done = backfill.done_within(
+        feed_ids=sorted({gap.feed_id for gap in lost}),
+        from_msc=min(gap.from_msc for gap in lost),
+        to_msc=max(gap.to_msc for gap in lost),
+    )
+    return [
+        (gap.from_msc // HOUR_MS, gap.from_msc // HOUR_MS + 1)
+        for gap in lost
+        if any(low <= gap.from_msc and gap.to_msc <= high for low, high in [(0, proven_msc), *done[gap.feed_id]])
+    ]
 
 
 def _examine_one(source: Source) -> bool:
@@ -86,25 +104,21 @@ def _examine_one(source: Source) -> bool:
 def _examine_due(source: Source, feeds: list[Feed]) -> bool:
     """Examine one hour that is due again; return whether there was one."""
     with transaction.atomic(durable=True):
-        examined_to = quality_queries.next_hour(source_id=source.pk)
-        if examined_to is None:
+        examined_to, first_hour = quality_queries.next_hour(source_id=source.pk), _earliest_hour(feeds)
+        if examined_to is None or first_hour is None:
             return False
         hours.begin(source_id=source.pk, first_hour=examined_to)
         for due in due_hours.of_source(source_id=source.pk):
             # Beyond what was examined the hours come to their turn anyway.
             end_hour = min(due.to_hour, examined_to)
-            if due.from_hour < end_hour:
-                _examine_hour(source, feeds, due.from_hour)
-                due_hours.advance(due, to_hour=_behind(feeds, due, end_hour))
+            hour = max(due.from_hour, first_hour)
+            if hour < end_hour:
+                _examine_hour(source, feeds, hour)
+                following = _next_hour(feeds, after_hour=hour, end_hour=end_hour)
+                due_hours.advance(due, to_hour=due.to_hour if following >= end_hour else following)
                 return True
             due_hours.advance(due, to_hour=due.to_hour)
     return False
-
-
-def _behind(feeds: list[Feed], due: Due, end_hour: int) -> int:
-    """Return the hour to go on with behind the first of those due."""
-    following = _next_hour(feeds, after_hour=due.from_hour, end_hour=end_hour)
-    return due.to_hour if following >= end_hour else following
 
 
 def _first_hour(source: Source, feeds: list[Feed]) -> int | None:
@@ -116,8 +130,11 @@ def _first_hour(source: Source, feeds: list[Feed]) -> int | None:
 
 
 def _earliest_hour(feeds: list[Feed]) -> int | None:
-    firsts = [first for feed in feeds if (first := reader.earliest(feed_id=feed.pk)) is not None]
-    return min(firsts) // HOUR_MS if firsts else None
+    """Return the hour of the first tick of all feeds, stored or held; None where there is none."""
+    known = [reader.earliest(feed_id=feed.pk) for feed in feeds]
+    known += [quality_queries.earliest_held(feed_id=feed.pk) for feed in feeds]
+    times_msc = [at for at in known if at is not None]
+    return min(times_msc) // HOUR_MS if times_msc else None
 
 
 def _next_hour(feeds: list[Feed], *, after_hour: int, end_hour: int) -> int:
@@ -131,8 +148,12 @@ def _next_hour(feeds: list[Feed], *, after_hour: int, end_hour: int) -> int:
 
 
 def _end_hour(source: Source, feeds: list[Feed]) -> int:
-    """Return the hour of the source's watermark: a poll asks for every feed, so that the newest tells of all."""
-    marks = [inbox_queries.watermark_msc(feed_id=feed.pk, source_id=source.pk) for feed in feeds]
+    """Return the hour of the source's watermark: a poll asks for every feed, so that the newest tells of all, but for
+    those that are read page by page, and have more to come."""
+    behind = set(stored.catching_up(source_id=source.pk))
+    known = {feed.pk: inbox_queries.watermark_msc(feed_id=feed.pk, source_id=source.pk) for feed in feeds}
+    late = [mark for feed_id in behind if (mark := known[feed_id]) is not None]
+    marks = [min(late)] if late else list(known.values())
     # What is noted of connections comes a little later than ticks.
     return min(max((mark for mark in marks if mark is not None), default=0), clock.now_msc() - MINUTE_MS) // HOUR_MS
 
@@ -148,18 +169,11 @@ def _examine_next(source: Source, feeds: list[Feed], *, first_hour: int, end_hou
     return following
 
 
-def examine_again(source: Source, *, hour: int) -> None:
-    """Examine an hour that was examined before: ticks of it have come since."""
-    with transaction.atomic(durable=True):
-        hours.begin(source_id=source.pk, first_hour=hour)
-        _examine_hour(source, list(reference.feeds(source=source.name)), hour)
-
-
 def _examine_hour(source: Source, feeds: list[Feed], hour: int) -> None:
     """Examine one hour of every feed of a source, in the caller's transaction."""
     from_msc, to_msc = hour * HOUR_MS, (hour + 1) * HOUR_MS
     # A silence that reaches back into the hour before is cut by what was lost there as well.
-    lost = [] if source.is_replay else _lost(source, from_msc - HOUR_MS, to_msc)
+    lost = {} if source.is_replay else _lost(source, feeds, from_msc - HOUR_MS, to_msc)
     allowed = quality_queries.allowed_ms(feed_ids=[feed.pk for feed in feeds], hour=hour)
     seen = {
         feed.pk: Neighbour(
@@ -179,7 +193,7 @@ def _examine_hour(source: Source, feeds: list[Feed], hour: int) -> None:
             to_msc=to_msc,
             allowed_ms=own.allowed_ms,
             calendar=own.calendar,
-            lost=lost,
+            lost=lost.get(feed.pk, []),
             others=[other for feed_id, other in seen.items() if feed_id != feed.pk],
         )
         has_changed = missing.record(feed_id=feed.pk, from_msc=from_msc, to_msc=to_msc, stretches=stretches)
@@ -202,6 +216,14 @@ def _since(feed: Feed, begin_msc: int) -> int:
     return earliest_msc if newest is None else newest
 
 
-def _lost(source: Source, from_msc: int, to_msc: int) -> list[Lost]:
+def _lost(source: Source, feeds: list[Feed], from_msc: int, to_msc: int) -> dict[int, list[Lost]]:
+    """Return when a source was not connected, without what was read again since: by a pass over its past, of all feeds,
+    or by a backfill, of one."""
     periods = links.lost_minutes(source_id=source.pk, from_msc=from_msc, to_msc=to_msc)
-    return [Lost(low, high, LOST[how]) for low, high, how in periods]
+    lost = [Lost(low, high, LOST[how]) for low, high, how in periods]
+    if not lost:
+        return {}
+    proven_msc = leases.covered_of(source_id=source.pk)
+    lost = lost if proven_msc is None else gaps.still_lost(lost, [(from_msc - HOUR_MS, proven_msc)])
+    done = backfill.done_within(feed_ids=[feed.pk for feed in feeds], from_msc=from_msc, to_msc=to_msc)
+    return {feed_id: gaps.still_lost(lost, reread) for feed_id, reread in done.items()}

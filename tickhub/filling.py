@@ -1,5 +1,6 @@
-"""Has what is missing asked for again, looks again where ticks came since, and tells of sessions with too little."""
+"""Has what is missing asked for again, and tells of sessions with too little."""
 
+import datetime as dt
 import logging
 from itertools import groupby
 
@@ -8,10 +9,8 @@ from quality import completeness, incidents, missing
 from quality import queries as quality_queries
 from quality.gaps import Kind
 from quality.models import Gap, Incident
-from storage import reader
-from tickhub import examining
 from tickhub.core import clock
-from tickhub.core.clock import HOUR_MS, MINUTE_MS
+from tickhub.core.clock import MINUTE_MS
 from tickhub.reference import queries as reference
 from tickhub.reference.models import Feed, Source
 
@@ -19,6 +18,8 @@ logger = logging.getLogger(__name__)
 
 # The silence began before it was too long, perhaps in the hour before.
 _MARGIN_MS = 5 * MINUTE_MS
+# How long a request that failed is left alone.
+_AGAIN = dt.timedelta(days=1)
 # How far back sessions are watched.
 _WATCHED_HOURS = 7 * 24
 
@@ -26,25 +27,20 @@ _WATCHED_HOURS = 7 * 24
 def fill() -> None:
     """Go through what is missing of every source."""
     for source in reference.sources():
-        _look_again(source)
         if not source.is_replay:
             _ask(source)
             for feed in reference.feeds(source=source.name):
                 _tell(feed)
 
 
-def _look_again(source: Source) -> None:
-    """Examine the hours again in whose gaps ticks are stored by now."""
-    gaps = quality_queries.open_gaps(source_id=source.pk)
-    touched = reader.any_within(periods=[(gap.feed_id, gap.from_msc, gap.to_msc) for gap in gaps])
-    for hour in sorted({gap.from_msc // HOUR_MS for gap, is_touched in zip(gaps, touched, strict=True) if is_touched}):
-        examining.examine_again(source, hour=hour)
-
-
 def _ask(source: Source) -> None:
-    """Request, once, what was not connected or stalled: neighbours of one feed together."""
+    """Request, once, what was not connected or stalled: neighbours of one feed together. What failed, daily again."""
     kinds = (Kind.DISCONNECTED.value, Kind.STALLED.value)
-    gaps = [gap for gap in quality_queries.open_gaps(source_id=source.pk) if gap.kind in kinds and not gap.backfill_id]
+    gaps = [gap for gap in quality_queries.open_gaps(source_id=source.pk) if gap.kind in kinds]
+    failed = backfill.failed_before(
+        request_ids={gap.backfill_id for gap in gaps if gap.backfill_id is not None}, before=clock.now() - _AGAIN
+    )
+    gaps = [gap for gap in gaps if gap.backfill_id is None or gap.backfill_id in failed]
     for run in _runs(gaps):
         request_id = backfill.request(
             feed_id=run[0].feed_id,

@@ -76,7 +76,7 @@ def _save(poller: Poller, pairs: list[tuple[FeedState, FramePart]], frame: Frame
             note_error(poller, state, part.error)
             pieces.append(feedstate.failed_piece(state))
             continue
-        state.error, state.is_error_saved = None, False
+        state.error, state.is_error_saved, state.is_cut = None, False, part.is_cut
         found = _reading(state, part)
         readings.append((state, found))
         pieces.append(feedstate.piece_of(state, found, now_msc=frame.now_msc))

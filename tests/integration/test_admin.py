@@ -13,7 +13,17 @@ from ingest.models import Batch
 from ingest.sources.terminal import Health
 from quality import certificates, thresholds
 from quality.certificates import New
-from quality.models import Channel, Examination, FeedHour, Gap, Incident, Threshold, UnjudgedBatch
+from quality.models import (
+    Certification,
+    Channel,
+    DueHours,
+    Examination,
+    FeedHour,
+    Gap,
+    Incident,
+    Threshold,
+    UnjudgedBatch,
+)
 from quality.notifying import channels, rounds
 from tests import running
 from tests.builders import NOON_MSC, make_ticks
@@ -62,6 +72,8 @@ def capture_something() -> None:
     rounds.notify(until_s=clock.monotonic_s())
     new = New(1, 1, NOON_MSC, NOON_MSC + HOUR_MS, is_whole=True, through_batch_id=1, document="{}", sha256="0" * 64)
     certificates.append([new], feed_id=rig.feeds["EURUSD"].pk)
+    DueHours.objects.create(work="EXAMINE", source=Source.objects.get(), from_hour=1, to_hour=2)
+    Certification.objects.create(source=Source.objects.get(), through_batch_id=1)
     UnjudgedBatch.objects.create(batch_id=1, source=Source.objects.get(), checks=["STUCK"])
     FeedHour.objects.create(feed=rig.feeds["EURUSD"], hour=1, ticks=0)
     Examination.objects.create(source=Source.objects.get(), next_hour=2)

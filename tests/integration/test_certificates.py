@@ -197,7 +197,7 @@ def test_a_stretch_that_is_missing_makes_its_hour_not_whole_until_it_is_filled()
         feed=rig.feeds["EURUSD"],
         from_msc=NOON_MSC + 60_000,
         to_msc=NOON_MSC + 180_000,
-        kind="DISCONNECTED",
+        kind="STALLED",
         cause="cut",
     )
 
@@ -205,7 +205,7 @@ def test_a_stretch_that_is_missing_makes_its_hour_not_whole_until_it_is_filled()
     Gap.objects.filter(pk=missing.pk).update(state="FILLED")
     assert issue() == 1
 
-    assert [b["reasons"] for b in bodies()] == [["120 s DISCONNECTED: cut"], []]
+    assert [b["reasons"] for b in bodies()] == [["120 s STALLED: cut"], []]
     assert [b["is_whole"] for b in bodies()] == [False, True]
 
 

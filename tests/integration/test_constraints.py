@@ -13,6 +13,7 @@ from quality.models import (
     Certificate,
     Channel,
     Delivery,
+    DueHours,
     FeedHour,
     Gap,
     Incident,
@@ -91,6 +92,12 @@ def delivery(rig: Rig, times: int = 1, **changed: object) -> None:
     told = {"incident": Incident.objects.get(), "channel": channel(), "event": "OPENED"} | changed
     for _ in range(times):
         Delivery.objects.create(message_id=uuid.uuid4(), **told)
+
+
+def due_hours(rig: Rig, **changed: object) -> None:
+    DueHours.objects.create(
+        **{"work": "EXAMINE", "source": rig.feeds["EURUSD"].source, "from_hour": 1, "to_hour": 2} | changed
+    )
 
 
 def unjudged(rig: Rig, **changed: object) -> None:
@@ -215,6 +222,9 @@ BREAKS: list[tuple[str, Callable[[Rig], object]]] = [
     ("channel_has_an_address_unless_a_log", lambda _: channel(address="https://example.org")),
     ("channel_events_known", lambda _: channel(events=["OPENED", "CLOSED"])),
     ("channel_events_known", lambda _: channel(events=[])),
+    ("due_hours_not_empty", lambda rig: due_hours(rig, to_hour=1)),
+    ("due_hours_of_a_source_or_a_feed", lambda rig: due_hours(rig, work="CERTIFY")),
+    ("due_hours_of_a_source_or_a_feed", lambda rig: due_hours(rig, feed=rig.feeds["EURUSD"])),
     ("unjudged_batch_names_checks", lambda rig: unjudged(rig, checks=[])),
     ("unjudged_batch_judged_or_not", lambda rig: unjudged(rig, judged_at=_NOW, failure="its bytes are gone")),
     ("delivery_once_per_event", lambda rig: delivery(rig, times=2)),

@@ -5,10 +5,12 @@ from collections.abc import Collection
 from typing import Any
 
 import pytest
+from django.db import transaction
 from django.test import Client
 
 from ingest.backfill import Backfiller
 from ingest.models import Backfill, ConnectionMinute
+from quality import due_hours
 from quality.models import FeedHour, Gap, Incident
 from tests import running
 from tests.builders import NOON_MSC, make_ticks
@@ -133,6 +135,7 @@ def test_what_stalled_is_asked_for_once_found_and_then_no_longer_missing() -> No
     rig.terminal.history["EURUSD"] = quotes(EVERY_HALF_MINUTE)
     Backfiller(rig.poller).run()
     running.drain()
+    examining.examine()
     filling.fill()
 
     assert gaps(state="OPEN") == []
@@ -169,7 +172,11 @@ def test_hours_examined_twice_are_the_same() -> None:
     poll(rig, EURUSD=without(30, 100), GBPUSD=EVERY_HALF_MINUTE)
     before = (list(Gap.objects.order_by("pk").values()), list(FeedHour.objects.order_by("pk").values()))
 
-    examining.examine_again(Source.objects.get(), hour=NOON_HOUR)
+    with transaction.atomic():
+        due_hours.note(
+            due_hours.EXAMINE, source_id=Source.objects.get().pk, feed_ids=None, hours=[(NOON_HOUR, NOON_HOUR + 3)]
+        )
+    assert examining.examine() == 3
 
     assert (list(Gap.objects.order_by("pk").values()), list(FeedHour.objects.order_by("pk").values())) == before
 

@@ -40,7 +40,7 @@ class Part:
     (hours since 1970) to the digest of its ticks in UTC; ``missing`` counts ticks captured earlier that the terminal
     no longer shows; ``error`` is the terminal's ``last_error`` where the read failed; ``repeated`` is given where rows
     lie in an hour that the clock shows twice, ``skipped_from_msc`` where they lie in one that it leaves out, which
-    begins there.
+    begins there; ``is_cut``: a page ended the read, the terminal may have had more.
     """
 
     feed_id: int
@@ -56,6 +56,7 @@ class Part:
     repeated: Repeated | None = None
     skipped_from_msc: int | None = None
     gone: tuple[str, ...] = ()
+    is_cut: bool = False
 
     def as_json(self) -> dict[str, Any]:  # Any: JSON
         """Return the part for its JSON column."""
@@ -78,6 +79,8 @@ class Part:
             value["skipped_from"] = self.skipped_from_msc
         if self.gone:
             value["gone"] = self.gone
+        if self.is_cut:
+            value["cut"] = True
         return value
 
     @classmethod
@@ -97,6 +100,7 @@ class Part:
             repeated=Repeated(*value["repeated"]) if "repeated" in value else None,
             skipped_from_msc=value.get("skipped_from"),
             gone=tuple(value.get("gone", ())),
+            is_cut=value.get("cut", False),
         )
 
 

@@ -201,6 +201,9 @@ def _look_again(correction: ClockCorrection, day: Day) -> None:
         return
     from_hour, to_hour = int(times.min()) // HOUR_MS - 1, int(times.max()) // HOUR_MS + 2
     hours.forget(feed_ids=day.feed_ids, from_hour=from_hour, to_hour=to_hour)
+    if correction.to_msc is None and correction.days_done + 1 == len(correction.days):
+        # The newest ticks may be earlier now: their hour is not over.
+        hours.turn_back(source_id=correction.source_id, next_hour=int(day.recast.ticks["time_msc"].max()) // HOUR_MS)
     for work, feed_ids in ((due_hours.EXAMINE, None), (due_hours.CERTIFY, day.feed_ids)):
         due_hours.note(work, source_id=correction.source_id, feed_ids=feed_ids, hours=[(from_hour, to_hour)])
 

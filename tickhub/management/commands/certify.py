@@ -28,8 +28,7 @@ class Command(TickhubCommand):
         parser.add_argument(
             "--everything",
             action="store_true",
-            help="compare all that was ever certified, not only what was captured or proven since: after a correction "
-            "of the clock, or a release from quarantine",
+            help="read all that was ever certified again, not only that about which something has changed",
         )
         parser.add_argument("--out", type=Path, metavar="FILE", help="write those of the period, one on each line")
         periods.add_arguments(parser)
