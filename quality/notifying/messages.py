@@ -80,9 +80,9 @@ def _told(incident: Incident) -> dict[str, Any]:  # Any: JSON
         "last_seen_at": _iso(incident.last_seen_at),
         "escalated_at": _iso(incident.escalated_at),
         "acknowledged_at": _iso(incident.acknowledged_at),
-        "acknowledged_by": incident.acknowledged_by,
+        "acknowledged_by": redaction.redact_text(incident.acknowledged_by, secrets=hidden),
         "resolved_at": _iso(incident.resolved_at),
-        "resolved_by": incident.resolved_by,
+        "resolved_by": redaction.redact_text(incident.resolved_by, secrets=hidden),
         "evidence": redaction.redact(incident.evidence, secrets=hidden),
     }
 
