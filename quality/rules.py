@@ -33,6 +33,8 @@ class Thresholds:
     grid_points: int | None = 1
     band_low_points: int | None = None
     band_high_points: int | None = None
+    disagree_factor: int | None = 3
+    disagree_floor_points: int | None = 20
 
 
 DEFAULTS = Thresholds()
@@ -47,6 +49,8 @@ BOUNDS = {
     "GRID_POINTS": (1, 1_000_000_000),
     "BAND_LOW_POINTS": (-(1 << 52), 1 << 52),
     "BAND_HIGH_POINTS": (-(1 << 52), 1 << 52),
+    "DISAGREE_FACTOR": (0, 1_000_000),
+    "DISAGREE_FLOOR_POINTS": (0, 1_000_000_000),
 }
 
 
