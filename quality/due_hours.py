@@ -10,9 +10,12 @@ from dataclasses import dataclass
 from django.db import connection
 
 from quality.models import DueHours
+from tickhub.core.clock import EARLIEST_MSC, HOUR_MS, LATEST_MSC
 
 EXAMINE = DueHours.Work.EXAMINE.value
 CERTIFY = DueHours.Work.CERTIFY.value
+# What a calendar date can express. Ticks that claim times beyond are held: no such hour is examined or certified.
+_FIRST_HOUR, _END_HOUR = EARLIEST_MSC // HOUR_MS, LATEST_MSC // HOUR_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +30,12 @@ class Due:
 def note(work: str, *, source_id: int, feed_ids: Iterable[int] | None, hours: Iterable[tuple[int, int]]) -> None:
     """Note runs of hours ``[from_hour, to_hour)`` in the caller's transaction, for each of some feeds.
 
-    Of :data:`EXAMINE`, which is done for all feeds of a source at once, ``feed_ids`` is None.
+    Of :data:`EXAMINE`, which is done for all feeds of a source at once, ``feed_ids`` is None. Hours beyond any date
+    are left out.
     """
     feeds = [None] if feed_ids is None else list(feed_ids)
-    rows = [(feed_id, low, high) for feed_id in feeds for low, high in joined(hours)]
+    runs = joined((max(low, _FIRST_HOUR), min(high, _END_HOUR)) for low, high in hours)
+    rows = [(feed_id, low, high) for feed_id in feeds for low, high in runs]
     if not rows:
         return
     with connection.cursor() as cursor:

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 
 from ingest import backfill, leases
 from ingest.backfill import Backfiller
-from ingest.models import Backfill
+from ingest.models import Backfill, Batch
 from ingest.target import Options
-from quality.models import DueHours, Examination, FeedHour, Gap
+from quality.models import DueHours, Examination, FeedHour, Gap, QuarantinedTick
 from tests import running
 from tests.builders import NOON_MSC, make_ticks
 from tests.capturing import Rig, make_rig
@@ -228,6 +228,22 @@ def test_a_corrected_clock_moves_the_examined_hours_and_their_gaps(tmp_path: Pat
     # The hour of the newest tick is not over any more.
     rows = FeedHour.objects.order_by("hour").values_list("hour", "ticks")
     assert [(hour - NOON_HOUR, count) for hour, count in rows] == [(-3, 120), (-2, 1), (-1, 60), (0, 120)]
+
+
+def test_a_tick_of_no_possible_time_fails_no_batch_that_waited_long() -> None:
+    rig = make_rig("EURUSD")
+    wild = make_ticks([(0, 1.1, 1.2)], start_msc=9 * 10**18)
+    rig.terminal.history["EURUSD"] = np.concatenate([quotes([0.0, 1.0]), wild])
+    rig.source.now_msc = NOON_MSC + HOUR_MS
+    rig.poller.poll()
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE ingest_batch SET captured_at = captured_at - interval '1 hour'")
+
+    running.drain()
+
+    assert list(Batch.objects.values_list("status", "failure")) == [("STORED", "")]
+    assert QuarantinedTick.objects.get().time_msc == 9 * 10**18
+    assert set(DueHours.objects.values_list("from_hour", "to_hour")) == {(NOON_HOUR, NOON_HOUR + 1)}
 
 
 def gap_states() -> list[tuple[float, float, str]]:
