@@ -230,6 +230,18 @@ def test_a_corrected_clock_moves_the_examined_hours_and_their_gaps(tmp_path: Pat
     assert [(hour - NOON_HOUR, count) for hour, count in rows] == [(-3, 120), (-2, 1), (-1, 60), (0, 120)]
 
 
+def test_a_clock_corrected_to_later_times_leaves_what_is_examined_examined(tmp_path: Path) -> None:
+    # Of days that move to later times the earliest is written last.
+    clocks.capture(tmp_path, "+03:00", quotes([float(minute) for minute in range(0, 30 * 60, 10)]))
+    examine()
+    before = Examination.objects.get().next_hour
+
+    clocks.correct("+02:00")
+
+    assert before - NOON_HOUR == 26
+    assert Examination.objects.get().next_hour == before
+
+
 def test_a_tick_of_no_possible_time_fails_no_batch_that_waited_long() -> None:
     rig = make_rig("EURUSD")
     wild = make_ticks([(0, 1.1, 1.2)], start_msc=9 * 10**18)

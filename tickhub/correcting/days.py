@@ -11,9 +11,9 @@ from ingest.inbox import Restated
 from quality import due_hours, findings, hours, quarantine
 from quality import queries as quality_queries
 from quality.findings import Observation
-from storage import partitions, rekeying
+from storage import partitions, reader, rekeying
 from storage.packing import Rows
-from tickhub.core.clock import DAY_MS, HOUR_MS
+from tickhub.core.clock import DAY_MS, EARLIEST_MSC, HOUR_MS, LATEST_MSC
 from tickhub.core.flags import Flag
 from tickhub.core.ticks import Int64s
 from tickhub.correcting import rows as day_rows
@@ -202,8 +202,12 @@ def _look_again(correction: ClockCorrection, day: Day) -> None:
     from_hour, to_hour = int(times.min()) // HOUR_MS - 1, int(times.max()) // HOUR_MS + 2
     hours.forget(feed_ids=day.feed_ids, from_hour=from_hour, to_hour=to_hour)
     if correction.to_msc is None and correction.days_done + 1 == len(correction.days):
-        # The newest ticks may be earlier now: their hour is not over.
-        hours.turn_back(source_id=correction.source_id, next_hour=int(day.recast.ticks["time_msc"].max()) // HOUR_MS)
+        # The newest ticks may be earlier now: their hour is not over. The day written last may be any.
+        newest = [
+            reader.newest_before(feed_id=feed_id, from_msc=EARLIEST_MSC, to_msc=LATEST_MSC) for feed_id in day.feed_ids
+        ]
+        next_hour = max((msc for msc in newest if msc is not None), default=EARLIEST_MSC) // HOUR_MS
+        hours.turn_back(source_id=correction.source_id, next_hour=next_hour)
     for work, feed_ids in ((due_hours.EXAMINE, None), (due_hours.CERTIFY, day.feed_ids)):
         due_hours.note(work, source_id=correction.source_id, feed_ids=feed_ids, hours=[(from_hour, to_hour)])
 
