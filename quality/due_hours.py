@@ -53,8 +53,14 @@ def note(
             " AS n (feed_id, low, high) WHERE %s::int8 IS NULL OR EXISTS"
             " (SELECT FROM quality_certification WHERE source_id = %s AND through_batch_id >= %s)",
             [
-                *(work, source_id, *(list(column) for column in zip(*rows, strict=True))),
-                *(of_batch_id, source_id, of_batch_id),
+                work,
+                source_id,
+                [feed_id for feed_id, _, _ in rows],
+                [low for _, low, _ in rows],
+                [high for _, _, high in rows],
+                of_batch_id,
+                source_id,
+                of_batch_id,
             ],
         )
 

@@ -20,7 +20,7 @@ from tickhub.core.flags import INFORMATIONAL, Flag
 
 WEIGHTS = {"completeness": 40, "validity": 30, "timeliness": 20, "uniqueness": 10, "agreement": 20}
 # Flags of the arrival, not of the values; AMBIGUOUS_TIME says that the tick's place is unsure.
-UNTIMELY = Flag.LATE | Flag.FUTURE | Flag.AMBIGUOUS_TIME
+UNTIMELY = Flag.LATE | Flag.FUTURE | Flag.STALE | Flag.AMBIGUOUS_TIME
 COLLIDED = Flag.COLLISION
 # UNJUDGED among them: what no check has looked at is not known to be valid.
 INVALID = ~(UNTIMELY | COLLIDED | INFORMATIONAL)

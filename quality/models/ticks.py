@@ -65,6 +65,7 @@ class Threshold(models.Model):
         GRID_POINTS = "GRID_POINTS", "OFF_GRID: the step of prices in points"
         BAND_LOW_POINTS = "BAND_LOW_POINTS", "OUTSIDE_BAND: lowest price in points"
         BAND_HIGH_POINTS = "BAND_HIGH_POINTS", "OUTSIDE_BAND: highest price in points"
+        STALE_MS = "STALE_MS", "STALE: milliseconds old at the poll that brought it"
         DISAGREE_FACTOR = "DISAGREE_FACTOR", "DISAGREES: times the larger mean spread of two feeds"
         DISAGREE_FLOOR_POINTS = "DISAGREE_FLOOR_POINTS", "DISAGREES: and so many points"
         GROUP = "GROUP", "the group that the instrument belongs to"
