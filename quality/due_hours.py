@@ -27,23 +27,33 @@ class Due:
     to_hour: int
 
 
-def note(work: str, *, source_id: int, feed_ids: Iterable[int] | None, hours: Iterable[tuple[int, int]]) -> None:
+def note(
+    work: str,
+    *,
+    source_id: int,
+    feed_ids: Iterable[int] | None,
+    hours: Iterable[tuple[int, int]],
+    of_batch_id: int | None = None,
+) -> None:
     """Note runs of hours ``[from_hour, to_hour)`` in the caller's transaction, for each of some feeds.
 
     Of :data:`EXAMINE`, which is done for all feeds of a source at once, ``feed_ids`` is None. Hours beyond any date
-    are left out.
+    are left out. With ``of_batch_id`` nothing is noted unless the hours that batches reach were noted past that one:
+    of a later one they will be.
     """
     feeds = [None] if feed_ids is None else list(feed_ids)
     runs = joined((max(low, _FIRST_HOUR), min(high, _END_HOUR)) for low, high in hours)
     rows = [(feed_id, low, high) for feed_id in feeds for low, high in runs]
     if not rows:
         return
+    columns = [list(column) for column in zip(*rows, strict=True)]
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO quality_duehours (work, source_id, feed_id, from_hour, to_hour)"
             " SELECT %s, %s, n.feed_id, n.low, n.high FROM unnest(%s::int2[], %s::int4[], %s::int4[])"
-            " AS n (feed_id, low, high)",
-            [work, source_id, *(list(column) for column in zip(*rows, strict=True))],
+            " AS n (feed_id, low, high) WHERE %s::int8 IS NULL OR EXISTS"
+            " (SELECT FROM quality_certification WHERE source_id = %s AND through_batch_id >= %s)",
+            [work, source_id, *columns, of_batch_id, source_id, of_batch_id],
         )
 
 

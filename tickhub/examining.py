@@ -9,7 +9,7 @@ import random
 
 from django.db import transaction
 
-from ingest import backfill, leases, links, stored
+from ingest import backfill, inbox, leases, links, stored
 from ingest import queries as inbox_queries
 from quality import arrivals, certificates, due_hours, gaps, hours, missing
 from quality import queries as quality_queries
@@ -108,11 +108,16 @@ def _examine_due(source: Source, feeds: list[Feed]) -> bool:
         if examined_to is None or first_hour is None:
             return False
         hours.begin(source_id=source.pk, first_hour=examined_to)
+        # A batch that had failed may be noted already while it waits again: its hours are examined once it is stored.
+        waiting_msc = inbox.first_waiting_msc(source_id=source.pk)
+        wait_hour = None if waiting_msc is None else waiting_msc // HOUR_MS
         for due in due_hours.of_source(source_id=source.pk):
             # Beyond what was examined the hours come to their turn anyway.
             end_hour = min(due.to_hour, examined_to)
             hour = max(due.from_hour, first_hour)
             if hour < end_hour:
+                if wait_hour is not None and hour >= wait_hour:
+                    continue
                 _examine_hour(source, feeds, hour)
                 following = _next_hour(feeds, after_hour=hour, end_hour=end_hour)
                 due_hours.advance(due, to_hour=due.to_hour if following >= end_hour else following)

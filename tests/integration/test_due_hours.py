@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from django.db import connection, transaction
 
-from ingest import backfill, leases
+from ingest import backfill, inbox, leases
 from ingest.backfill import Backfiller
 from ingest.models import Backfill, Batch
 from ingest.target import Options
+from quality import due_hours
 from quality.models import DueHours, Examination, FeedHour, Gap, QuarantinedTick
 from tests import running
 from tests.builders import NOON_MSC, make_ticks
@@ -242,6 +243,68 @@ def test_a_clock_corrected_to_later_times_leaves_what_is_examined_examined(tmp_p
     assert Examination.objects.get().next_hour == before
 
 
+def test_a_gap_is_closed_by_a_batch_that_had_failed_when_its_hour_was_examined() -> None:
+    rig = make_rig("EURUSD", "GBPUSD")
+    connect(rig)
+    whole = quotes(EVERY_HALF_MINUTE)
+    for until in (30, 50):
+        until_msc = NOON_MSC + until * MINUTE_MS
+        rig.terminal.history["EURUSD"] = whole[whole["time_msc"] <= until_msc]
+        rig.source.now_msc = until_msc
+        rig.poller.poll()
+    failed = Batch.objects.filter(pk=rig.published[-1])
+    failed.update(status="FAILED", failure="a test")
+    poll(rig, EURUSD=EVERY_HALF_MINUTE, GBPUSD=EVERY_HALF_MINUTE)
+    assert gaps(state="OPEN") == [("EURUSD", 30, 50.5, "STALLED")]
+
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE ingest_batch SET captured_at = captured_at - interval '1 hour'")
+    inbox.release_failed(batch_ids=None)
+    running.drain()
+    examine()
+
+    assert gaps(state="OPEN") == []
+    assert missing_minutes("EURUSD") == [0, 0, 0]
+
+
+def test_hours_are_examined_again_once_what_waits_of_them_is_stored() -> None:
+    rig = make_rig("EURUSD", "GBPUSD")
+    connect(rig)
+    poll(rig, EURUSD=without(70, 100), GBPUSD=EVERY_HALF_MINUTE)
+    rig.terminal.history["EURUSD"] = quotes(EVERY_HALF_MINUTE)
+    backfill.request(
+        feed_id=rig.feeds["EURUSD"].pk, from_msc=NOON_MSC + HOUR_MS, to_msc=NOON_MSC + 2 * HOUR_MS, reason="a test"
+    )
+    Backfiller(rig.poller).run()
+    with transaction.atomic():
+        due_hours.note(
+            due_hours.EXAMINE, source_id=Source.objects.get().pk, feed_ids=None, hours=[(NOON_HOUR, NOON_HOUR + 3)]
+        )
+
+    assert examining.examine() == 1
+    assert set(DueHours.objects.filter(work="EXAMINE").values_list("from_hour", "to_hour")) == {
+        (NOON_HOUR + 1, NOON_HOUR + 3)
+    }
+    running.drain()
+    examine()
+
+    assert gaps(state="OPEN") == []
+
+
+def test_a_silence_of_many_hours_is_measured_anew_in_all_of_them() -> None:
+    rig = make_rig("EURUSD", "GBPUSD")
+    connect(rig)
+    # Two hours and five minutes are normal for it.
+    FeedHour.objects.create(feed=rig.feeds["EURUSD"], hour=NOON_HOUR - 1, ticks=3, usual_gap_ms=25 * MINUTE_MS)
+    poll(rig, EURUSD=[0.0, 5.0, 180.0], GBPUSD=EVERY_HALF_MINUTE)
+    assert gaps(state="OPEN", feed__symbol="EURUSD") == [("EURUSD", 120, 180, "STALLED")]
+
+    fill(rig, "EURUSD", quotes([0.0, 5.0, 56.0, 180.0]), NOON_MSC, NOON_MSC + HOUR_MS)
+    examine()
+
+    assert gaps(state="OPEN", feed__symbol="EURUSD") == []
+
+
 def test_a_tick_of_no_possible_time_fails_no_batch_that_waited_long() -> None:
     rig = make_rig("EURUSD")
     wild = make_ticks([(0, 1.1, 1.2)], start_msc=9 * 10**18)
@@ -255,7 +318,7 @@ def test_a_tick_of_no_possible_time_fails_no_batch_that_waited_long() -> None:
 
     assert list(Batch.objects.values_list("status", "failure")) == [("STORED", "")]
     assert QuarantinedTick.objects.get().time_msc == 9 * 10**18
-    assert set(DueHours.objects.values_list("from_hour", "to_hour")) == {(NOON_HOUR, NOON_HOUR + 1)}
+    assert not DueHours.objects.exists()
 
 
 def gap_states() -> list[tuple[float, float, str]]:
