@@ -1,140 +1,76 @@
-"""What of an incident may leave the system in a message: figures of our own, and nothing that could be a secret. Pure.
+"""Takes out of a text what may not leave the system: account numbers, passwords, tokens. Pure.
 
-Evidence holds figures of our own beside words of others (a terminal's error, a database's), in which an account
-number or a password may stand in any form. So no word of others is told, whatever it looks like: only the keys listed
-here are, each with values of the form that ours have. The incident itself has all of it.
+For names and words of our own, which may hold such a thing by accident. No pattern knows every secret: words of others
+are not told at all, see :mod:`quality.notifying.evidence`.
 """
 
+import html
 import re
+import unicodedata
 from collections.abc import Iterable
-from typing import Any
+from urllib.parse import unquote
 
 OMITTED = "…"
-# Of a longer list or text no more is told.
-_ITEMS_MOST, _TEXT_MOST = 5, 500
-# Numbers that tickhub counts or measures itself, beside those whose name ends in a unit.
-_UNIT = re.compile(r"[a-z0-9_]{1,40}_(?:ms|msc|s|us|bytes|percent)")
-_FIGURES = frozenset(
-    {
-        "attempts",
-        "backfill",
-        "batch",
-        "batches",
-        "code",
-        "correction",
-        "count",
-        "digits",
-        "feed",
-        "free",
-        "high",
-        "instrument_digits",
-        "low",
-        "minutes",
-        "missing_most",
-        "new_seq",
-        "polls",
-        "polls_before",
-        "polls_ok",
-        "polls_with_ticks",
-        "ratio",
-        "expected_ratio",
-        "seq",
-        "sessions",
-        "time",
-        "value",
-        "waiting",
-    }
-)
-# Numbers as texts, so that no digit is lost.
-_PRICES = frozenset(["ask", "bid", "flags", "last", "volume", "volume_real"])
-_PRICE = re.compile(r"-?\d{1,20}(?:\.\d{1,20})?(?:e[+-]?\d{1,3})?|nan|-?inf")
-# Texts of a few forms: a moment, an offset from UTC, a code in capitals.
-_CODES = frozenset(
-    {
-        "circuit",
-        "epoch_ended",
-        "hour",
-        "last_seen",
-        "likely_offset",
-        "configured_offset",
-        "link",
-        "resumed_at",
-        "state",
-        "stopped_at",
-        "worst",
-    }
-)
-_CODE = re.compile(
-    r"\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?(?:Z|[+-]\d\d:\d\d)?|[+-]\d\d:\d\d(?::\d\d)?|UTC|[A-Z]+(?:_[A-Z]+)*"
-)
-# Names that operators and exchanges give, and sentences of ours that name them.
-_NAMES, _SENTENCES = frozenset(["instrument", "name", "symbol"]), frozenset(["message"])
-# Of these what they hold is told by the same rules.
-_PARTS = frozenset(["cached", "checks", "feeds", "first", "key", "new", "spike", "stored", "values"])
-_LONG_NUMBER = re.compile(r"\d{5,}")
-_OF_ADDRESS = re.compile(r"//[^/\s]*@")
+_TEXT_MOST = 500
+# What is longer, or was encoded more often, is no name and no word of ours.
+_READ_MOST, _ENCODED_MOST = 2_000, 3
 
-
-def redact(evidence: dict[str, Any], *, secrets: Iterable[str] = ()) -> dict[str, Any]:  # Any: JSON
-    """Return of evidence what may be told; the key ``omitted`` counts what is not, at any depth.
-
-    ``secrets`` are texts that must not stand anywhere in it.
-    """
-    hidden = list(secrets)
-    told, omitted = _part(evidence, hidden)
-    return told | {"omitted": omitted} if omitted else told
-
-
-def _part(evidence: dict[str, Any], secrets: list[str]) -> tuple[dict[str, Any], int]:  # Any: JSON
-    told: dict[str, Any] = {}
-    omitted = 0
-    for key, value in evidence.items():
-        found, more = _value(key, value, secrets)
-        omitted += more
-        if found is not None:
-            told[key] = found
-    return told, omitted
-
-
-def _value(key: str, value: Any, secrets: list[str]) -> tuple[Any, int]:  # Any: JSON
-    """Return what may be told of a value, None where nothing may, and how much is omitted."""
-    if isinstance(value, list):
-        pairs = [_value(key, item, secrets) for item in value[:_ITEMS_MOST]]
-        found = [item for item, _ in pairs if item is not None]
-        return found or None, sum(more for _, more in pairs) + len(value[_ITEMS_MOST:])
-    if isinstance(value, dict):
-        if key == "checks":
-            # Flags by name, with the milliseconds that each took.
-            value = {f"{name.lower()}_ms": took for name, took in value.items() if _CODE.fullmatch(name)}
-        if key not in _PARTS:
-            return None, 1
-        told, omitted = _part(value, secrets)
-        return told or None, omitted
-    if value is None:
-        return None, 0
-    if _is_ours(key, value):
-        return value, 0
-    if isinstance(value, str) and key in _NAMES | _SENTENCES:
-        return redact_text(value, secrets=secrets), 0
-    return None, 1
-
-
-def _is_ours(key: str, value: object) -> bool:
-    """Return whether a value is a figure, a moment or a code of our own, by its key and its form."""
-    match value:
-        case bool():
-            return False
-        case int() | float():
-            return key in _FIGURES | _PRICES or _UNIT.fullmatch(key) is not None
-        case str():
-            form = _PRICE if key in _PRICES else _CODE if key in _CODES else None
-            return form is not None and form.fullmatch(value) is not None
-    return False
+_ESCAPED = re.compile(r"\\+(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2}))")
+# Up to the last @ of a word, or of an address with blanks in it.
+_BEFORE_AT = re.compile(r"(//)[^/?#]*@|\S*@")
+_NAMING = r"(?:passw\w*|pass(?:phrase|code)?|pwd|pw|pin|bearer|basic|[\w-]*(?:secret|token|credential|auth\w*|key)s?)"
+# What is said to follow is hidden with all behind it: a passphrase has blanks.
+_GIVEN = re.compile(rf"\b({_NAMING}\b[\s\"'`\])]*(?:[=:]|\bis\b)).*", re.IGNORECASE | re.DOTALL)
+_PASSWORD = re.compile(r"\b(passw\w*|passphrase|passcode|pwd|bearer|basic)\b\s.*", re.IGNORECASE | re.DOTALL)
+# Beside other words these are told, as in "revoke its token": what looks like no word is hidden.
+_TOKEN = re.compile(r"\b((?:secret|token|credential|key)s?)\s+(?=\S*[\d\"'`])\S+", re.IGNORECASE)
+_ACCOUNT = re.compile(r"(login|account|acct|konto|investor|user)([\W_]{0,3})\d+", re.IGNORECASE)
+# Digits with little between them are one number, however they are grouped.
+_LONG_NUMBER = re.compile(r"\d(?:[\W_]{0,3}\d){4,}")
+_ENCODED = re.compile(r"(?=[A-Za-z+=]*\d)[A-Za-z\d+=]{20,}")
 
 
 def redact_text(text: str, *, secrets: Iterable[str] = ()) -> str:
-    """Return a text of our own, or a name, without long numbers, users of addresses and known secrets, and cut."""
+    """Return a text without what may be secret, on one line, decoded, cut to what a message bears.
+
+    ``secrets`` are texts that must not stand anywhere in it.
+    """
+    plain = _plain(text)
+    if plain is None:
+        return OMITTED
     for secret in secrets:
-        text = text.replace(secret, OMITTED)
-    text = _LONG_NUMBER.sub(OMITTED, _OF_ADDRESS.sub(f"//{OMITTED}@", text))
-    return text if len(text) <= _TEXT_MOST else f"{text[:_TEXT_MOST]} {OMITTED}"
+        plain = plain.replace(_plain(secret) or secret, OMITTED)
+    plain = _BEFORE_AT.sub(rf"\1{OMITTED}@", plain)
+    plain = _GIVEN.sub(rf"\1 {OMITTED}", plain)
+    plain = _PASSWORD.sub(rf"\1 {OMITTED}", plain)
+    plain = _TOKEN.sub(rf"\1 {OMITTED}", plain)
+    plain = _LONG_NUMBER.sub(OMITTED, plain)
+    plain = _ACCOUNT.sub(rf"\1\2{OMITTED}", plain)
+    plain = _ENCODED.sub(OMITTED, plain)
+    return plain if len(plain) <= _TEXT_MOST else f"{plain[:_TEXT_MOST]} {OMITTED}"
+
+
+def _plain(text: str) -> str | None:
+    """Return a text as a person reads it, whatever it was encoded in; None if it is too long or encoded too often."""
+    if len(text) > _READ_MOST:
+        return None
+    for _ in range(_ENCODED_MOST):
+        decoded = _decoded(text)
+        if decoded == text:
+            return text
+        text = decoded
+    return text if _decoded(text) == text else None
+
+
+def _decoded(text: str) -> str:
+    text = html.unescape(unquote(text))
+    text = _ESCAPED.sub(lambda found: chr(int(found[1] or found[2], 16)), text)
+    # Digits of other scripts become ours, or stay digits; marks and invisible characters would stand between them.
+    return " ".join("".join(_visible(char) for char in unicodedata.normalize("NFKC", text)).split())
+
+
+def _visible(char: str) -> str:
+    category = unicodedata.category(char)
+    if category in ("Cc", "Zl", "Zp"):
+        return " "
+    return "" if category[0] in "CM" else char

@@ -16,11 +16,14 @@ from quality import incidents, lifecycle
 from quality.models import Channel, Delivery, Finding, Incident
 from quality.notifying import channels, deliveries, messages, rounds, sending
 from quality.notifying.channels import ChannelRefused
-from tests import running
+from tests import piping, running
+from tests.builders import make_ticks
 from tests.capturing import make_rig
 from tests.receivers import receiver
+from tickhub import pipeline
 from tickhub.audit.models import Entry
 from tickhub.core import clock
+from tickhub.reference.models import Feed, Source
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -262,19 +265,18 @@ def test_mail_goes_to_every_address_with_the_facts(settings: Settings) -> None:
     settings.EMAIL_HOST = "mail.example.org"
     settings.DEFAULT_FROM_EMAIL = "tickhub@example.org"
     add(kind="EMAIL", address="ann@example.org, bob@example.org", events=["OPENED"])
-    condition(free_bytes=7, message="make room\non the disk")
+    condition("AGENT_AWAY", away_s=7, message="start the\nagent")
 
     notify()
 
     (sent,) = mail.outbox
     assert (sent.subject, sent.to) == (
-        "[tickhub] ERROR DISK_FULL opened",
+        "[tickhub] ERROR AGENT_AWAY opened",
         ["ann@example.org", "bob@example.org"],
     )
     assert sent.from_email == "tickhub@example.org"
     assert sent.extra_headers["Message-ID"] == f"<{Delivery.objects.get().message_id}@tickhub>"
-    assert "free_bytes: 7" in sent.body
-    assert "make room" in sent.body
+    assert "away_s: 7\nmessage: start the agent\n" in sent.body
 
 
 def test_a_mail_server_that_refuses_is_tried_again(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -293,25 +295,49 @@ def test_a_mail_server_that_refuses_is_tried_again(settings: Settings, monkeypat
 
 def test_no_account_number_password_or_token_is_in_a_message(settings: Settings) -> None:
     settings.EMAIL_HOST = "mail.example.org"
-    settings.WEBHOOK_KEY = "whsec-4711"
+    settings.WEBHOOK_KEY = "whsec-word"
     settings.SECRET_KEY = "the-secret-key-of-logins"
-    hidden = ["50123456", "hunter2", "tk_live_9", "whsec-4711", "the-secret-key-of-logins", "pgpass"]
+    hidden = ["50123456", "hunter2", "tk_live_9", "whsec-word", "the-secret-key-of-logins", "pgpass"]
+    feed = make_rig("EURUSD").feeds["EURUSD"]
+    Source.objects.update(name="mt5:50123456")
+    Feed.objects.update(symbol="EURUSD whsec-word")
     evidence: dict[str, object] = {
+        "code": -6,
         "login": 50123456,
         "nested": {"agent_token": "tk_live_9", "Password": "hunter2"},
-        "text": "Authorization failed for 50123456 with password hunter2",
+        "text": "{'login': '50123456', 'password': 'hunter2'}",
         "error": "could not connect to postgresql://tickhub:pgpass@db/ticks",
-        "lines": ["signed by whsec-4711", "token=tk_live_9 was refused", "the-secret-key-of-logins"],
+        "lines": ["signed by whsec-word", "token=tk_live_9 was refused", "the-secret-key-of-logins"],
     }
     with receiver() as web:
-        add("web", kind="WEBHOOK", address=web.address, events=["OPENED"])
-        add("mail", kind="EMAIL", address="ann@example.org", events=["OPENED"])
-        condition("READ_FAILED", "ERROR", **evidence)
+        add("web", kind="WEBHOOK", address=web.address, events=["ACKNOWLEDGED"])
+        add("mail", kind="EMAIL", address="ann@example.org", events=["ACKNOWLEDGED"])
+        Finding.objects.create(
+            cause="READ_FAILED", source=feed.source, feed=feed, batch_id=81, count=1, evidence=evidence
+        )
+        running.keep()
+        lifecycle.acknowledge(incident_ids=[Incident.objects.get().pk], actor="50123456@broker")
         assert notify() == 2
 
-    sent = web.posted[0][1].decode() + str(web.posted[0][0]) + mail.outbox[0].subject + mail.outbox[0].body
+    document = json.loads(web.posted[0][1])
+    sent = str(web.posted) + mail.outbox[0].subject + mail.outbox[0].body
     assert [text for text in hidden if text in sent] == []
-    assert '"evidence": {"omitted": 7}' in sent
+    assert document["incident"]["evidence"] == {"code": -6, "batch": 81, "left_out": 5}
+    assert document["incident"]["source"] == "mt…"
+    assert document["incident"]["feed"] == "EURUSD …"
+    assert document["incident"]["acknowledged_by"] == "…@broker"
+
+
+def test_of_a_failed_batch_it_is_told_what_kind_of_error_stopped_it() -> None:
+    batch_id = piping.capture(make_rig("EURUSD"), make_ticks(piping.GOOD))
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE batch_payload SET ticks = substr(ticks, 1, 60)")
+    pipeline.process(batch_id=batch_id)
+    running.keep()
+
+    told = messages.of(Delivery(incident=Incident.objects.get(), event="OPENED")).incident["evidence"]
+
+    assert told == {"batch": batch_id, "kind": "BatchCorrupt", "left_out": 1}
 
 
 @pytest.mark.parametrize(
