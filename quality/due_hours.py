@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from django.db import connection
+from django.db.models import F
 
 from quality.models import DueHours
 from tickhub.core.clock import EARLIEST_MSC, HOUR_MS, LATEST_MSC
@@ -66,8 +67,8 @@ def note(
 
 
 def of_source(*, source_id: int) -> list[Due]:
-    """Return the hours of a source that are due to be examined, those noted first first."""
-    rows = DueHours.objects.filter(work=EXAMINE, source_id=source_id).order_by("pk")
+    """Return the hours of a source that are due to be examined: short runs first, so that none waits for a history."""
+    rows = DueHours.objects.filter(work=EXAMINE, source_id=source_id).order_by(F("to_hour") - F("from_hour"), "pk")
     return [Due(*row) for row in rows.values_list("pk", "from_hour", "to_hour")]
 
 

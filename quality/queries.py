@@ -1,6 +1,6 @@
 """Reads of findings, incidents, quarantine, thresholds, examined hours and gaps."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,9 +56,9 @@ def held_places(*, batch_id: int) -> tuple[Int64s, Int64s]:
     return numbers[:, 0], numbers[:, 1]
 
 
-def earliest_held(*, feed_id: int) -> int | None:
-    """Return the time of a feed's first tick that came to quarantine, UTC milliseconds; None where none has."""
-    return QuarantinedTick.objects.filter(feed_id=feed_id).aggregate(first=Min("time_msc"))["first"]
+def earliest_held(*, feed_ids: Collection[int]) -> int | None:
+    """Return the time of the first tick of feeds that came to quarantine, UTC milliseconds; None where none has."""
+    return QuarantinedTick.objects.filter(feed_id__in=feed_ids).aggregate(first=Min("time_msc"))["first"]
 
 
 def batches_of(*, row_ids: list[int]) -> dict[int, list[int]]:

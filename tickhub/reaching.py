@@ -85,7 +85,7 @@ def first_hour(feed: Feed) -> int | None:
     """Return the hour of a feed's first tick, stored, held, or in a batch of its source that is not decided on."""
     known = (
         reader.earliest(feed_id=feed.pk),
-        quality_queries.earliest_held(feed_id=feed.pk),
+        quality_queries.earliest_held(feed_ids=[feed.pk]),
         stored.first_undecided_msc(source_id=feed.source_id),
     )
     times_msc = [at for at in known if at is not None]

@@ -107,6 +107,20 @@ def test_what_a_backfill_has_read_again_is_not_lost_any_more_for_its_feed_alone(
     assert {symbol for symbol, *_, kind in gaps(state="OPEN") if kind == "DISCONNECTED"} == {"GBPUSD"}
 
 
+def test_a_silence_round_what_was_read_again_is_measured_as_a_whole() -> None:
+    rig = make_rig("EURUSD", "GBPUSD")
+    connect(rig, uncaptured=range(30, 55))
+    # An hour is normal for it: what is left of the silence on either side of the lost minutes is shorter.
+    FeedHour.objects.create(feed=rig.feeds["EURUSD"], hour=NOON_HOUR - 1, ticks=3, usual_gap_ms=12 * MINUTE_MS)
+    poll(rig, EURUSD=without(20, 100), GBPUSD=EVERY_HALF_MINUTE)
+    assert gaps(state="OPEN") == [("EURUSD", 30, 55, "DISCONNECTED")]
+
+    leases.cover(rig.poller.lease, NOON_MSC + 3 * HOUR_MS)
+    examine()
+
+    assert gaps(state="OPEN") == [("EURUSD", 60, 100, "STALLED")]
+
+
 def test_hours_follow_a_calendar_that_is_changed_afterwards() -> None:
     rig = make_rig("EURUSD", "GBPUSD")
     connect(rig)
@@ -138,6 +152,25 @@ def test_every_source_has_its_turn() -> None:
 
     done = dict(Examination.objects.order_by("pk").values_list("source__name", "next_hour"))
     assert min(done.values()) - NOON_HOUR == 3
+
+
+def test_the_hour_of_a_late_tick_does_not_wait_for_a_long_history() -> None:
+    rig = make_rig("EURUSD", "GBPUSD")
+    connect(rig)
+    poll(rig, EURUSD=EVERY_HALF_MINUTE, GBPUSD=EVERY_HALF_MINUTE)
+    source_id = Source.objects.get().pk
+    with transaction.atomic():
+        for first in (NOON_HOUR, NOON_HOUR + 2):
+            hours = [(first, NOON_HOUR + 3)]
+            due_hours.note(due_hours.EXAMINE, source_id=source_id, feed_ids=None, hours=hours)
+    ticking = iter(range(100))
+    with pytest.MonkeyPatch.context() as patch:
+        # A second passes with each look at the clock.
+        patch.setattr(clock, "monotonic_s", lambda: next(ticking))
+        assert examining.examine(budget_s=1) == 1
+
+    left = DueHours.objects.filter(work="EXAMINE").values_list("from_hour", "to_hour")
+    assert list(left) == [(NOON_HOUR, NOON_HOUR + 3)]
 
 
 def test_a_stray_tick_of_years_ago_makes_no_years_of_hours() -> None:
