@@ -39,8 +39,8 @@ _RETRIES = 3
 _PUBLISH_MOST_MS = 300_000
 # How long examining, certifying and comparing hours, and judging batches again, may each hold a worker.
 _LOOK_S = 1.0
-# How long a round of telling begins to send: the worker has ticks to store.
-_NOTIFY_S = 3.0
+# How long a round of telling begins to send; the next one follows at once where much waits.
+_NOTIFY_S = 5.0
 # The server ends a session that is idle in its transaction itself, with a message for its client.
 _LEEWAY_MS = 1_000
 
