@@ -15,24 +15,33 @@ from tickhub.core.ticks import TICK_SIZE_BYTES, Int64s, Ticks
 
 # A batch holds at most 65,536 ticks, hence these at most 63 MB.
 _BATCHES_AT_ONCE = 16
+# More than there can be feeds, whose ids have 15 bits.
+_FEEDS = 1 << 15
 
 
-def digests(*, source_id: int, from_msc: int, to_msc: int, status: str | None = None) -> dict[int, Digest]:
-    """Return the digest of what was captured of each feed of a source within ``[from_msc, to_msc)``, UTC, by feed id.
+def digests(
+    *, source_id: int, from_msc: int, to_msc: int, status: str | None = None, step_ms: int
+) -> dict[int, dict[int, Digest]]:
+    """Return the digests of what was captured of each feed of a source within ``[from_msc, to_msc)``, UTC.
 
-    Of batches of one status only where it is given; in the caller's transaction.
+    By feed id and step of time (since 1970). Of batches of one status only where it is given; in the caller's
+    transaction.
 
     :raises PayloadGone: if the bytes of such a batch were dropped
     """
-    found: dict[int, Digest] = {}
+    found: dict[int, dict[int, Digest]] = {}
     for ticks, feed_ids in _pieces(source_id, from_msc, to_msc, status):
-        for feed_id, value in digest.by_key(ticks, feed_ids).items():
-            found[feed_id] = found.get(feed_id, digest.ZERO) + value
+        steps = (ticks["time_msc"] - from_msc) // step_ms
+        # One number for both, as digests are by one key.
+        for key, value in digest.by_key(ticks, steps * _FEEDS + feed_ids).items():
+            step, feed_id = key // _FEEDS + from_msc // step_ms, key % _FEEDS
+            own = found.setdefault(feed_id, {})
+            own[step] = own.get(step, digest.ZERO) + value
     return found
 
 
 def rows(*, source_id: int, feed_id: int, from_msc: int, to_msc: int, status: str | None = None) -> Ticks:
-    """Return what was captured of a feed within ``[from_msc, to_msc)``, in UTC, in no order; else as :func:`digests`.
+    """Return what was captured of a feed within ``[from_msc, to_msc)``, UTC, as :func:`digests` counts it, in no order.
 
     :raises PayloadGone: if the bytes of a batch of its source and period were dropped
     """

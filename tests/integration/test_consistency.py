@@ -91,6 +91,19 @@ def test_a_value_that_was_changed_is_found_though_the_counts_agree() -> None:
     )
 
 
+def test_the_first_row_of_the_first_minute_that_differs_is_named() -> None:
+    rig = make_rig("EURUSD")
+    capture(rig, make_ticks([(minute * 60_000 + 59_999, 1.1, 1.2) for minute in range(60)]))
+    running.drain()
+    change(f"DELETE FROM tick WHERE time_msc IN ({NOON_MSC + 1_859_999}, {NOON_MSC + 3_599_999})")
+
+    found = difference(rig)
+
+    assert (found.expected, found.found) == (60, 58)
+    assert found.first is not None
+    assert found.first["time_msc"] == str(NOON_MSC + 1_859_999)
+
+
 def test_a_held_row_that_is_gone_is_found() -> None:
     rig = captured()
     change("DELETE FROM quality_quarantinedtick")
@@ -293,12 +306,17 @@ def test_bytes_of_more_batches_than_are_read_at_once_are_digested_by_feed() -> N
 
     with transaction.atomic():
         found = recount.digests(
-            source_id=rig.poller.target.source_id, from_msc=NOON_MSC, to_msc=NOON_MSC + HOUR_MS, status="WAITING"
+            source_id=rig.poller.target.source_id,
+            from_msc=NOON_MSC,
+            to_msc=NOON_MSC + HOUR_MS,
+            status="WAITING",
+            step_ms=10,
         )
 
     assert Batch.objects.count() == 20
-    assert {feed_id: value.as_list() for feed_id, value in found.items()} == {
-        feed.pk: digest(rows) for feed in rig.feeds.values()
+    steps = {NOON_MSC // 10: digest(rows[:10]), NOON_MSC // 10 + 1: digest(rows[10:])}
+    assert {feed_id: {step: value.as_list() for step, value in own.items()} for feed_id, own in found.items()} == {
+        feed.pk: steps for feed in rig.feeds.values()
     }
 
 
