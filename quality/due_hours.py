@@ -47,14 +47,22 @@ def note(
     rows = [(feed_id, low, high) for feed_id in feeds for low, high in runs]
     if not rows:
         return
-    columns = [list(column) for column in zip(*rows, strict=True)]
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO quality_duehours (work, source_id, feed_id, from_hour, to_hour)"
             " SELECT %s, %s, n.feed_id, n.low, n.high FROM unnest(%s::int2[], %s::int4[], %s::int4[])"
             " AS n (feed_id, low, high) WHERE %s::int8 IS NULL OR EXISTS"
             " (SELECT FROM quality_certification WHERE source_id = %s AND through_batch_id >= %s)",
-            [work, source_id, *columns, of_batch_id, source_id, of_batch_id],
+            [
+                work,
+                source_id,
+                [feed_id for feed_id, _, _ in rows],
+                [low for _, low, _ in rows],
+                [high for _, _, high in rows],
+                of_batch_id,
+                source_id,
+                of_batch_id,
+            ],
         )
 
 

@@ -220,13 +220,13 @@ def _decode(raw: bytes | None) -> Stored:
     )
 
 
-def digests(*, feed_id: int, from_msc: int, to_msc: int) -> dict[int, Digest]:
-    """Read a feed's stored ticks again and digest them by UTC hour (since 1970)."""
+def digests(*, feed_id: int, from_msc: int, to_msc: int, step_ms: int = HOUR_MS) -> dict[int, Digest]:
+    """Read a feed's stored ticks again and digest them by UTC hour, or another step of time (since 1970)."""
     found: dict[int, Digest] = {}
     for stored in read_pieces(feed_id=feed_id, from_msc=from_msc, to_msc=to_msc):
-        # An hour may be cut between two pieces.
-        for hour, value in digest.by_key(stored.ticks, stored.ticks["time_msc"] // HOUR_MS).items():
-            found[hour] = found.get(hour, digest.ZERO) + value
+        # A step may be cut between two pieces.
+        for step, value in digest.by_key(stored.ticks, stored.ticks["time_msc"] // step_ms).items():
+            found[step] = found.get(step, digest.ZERO) + value
     return found
 
 

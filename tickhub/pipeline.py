@@ -143,7 +143,7 @@ def _fail(batch_id: int, error: Exception) -> None:
         source_id = inbox.mark_failed(batch_id=batch_id, failure=message)
         if source_id is None:
             return
-        observation = Observation("BATCH_FAILED", None, 1, {"error": message})
+        observation = Observation("BATCH_FAILED", None, 1, {"error": message, "kind": type(error).__name__})
         findings.append([observation], source_id=source_id, batch_id=batch_id)
     metrics.FAILED_BATCHES.labels(type(error).__name__).inc()
     logger.error("batch failed", extra={"batch_id": batch_id, "error": message}, exc_info=error)

@@ -129,7 +129,12 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "socket_keepalive": True,
 }
 CELERY_TASK_DEFAULT_QUEUE = "batches"
-CELERY_TASK_ROUTES = {"tickhub.process_batch": {"queue": "batches"}, "*": {"queue": "keeping"}}
+# Telling people waits for others' servers: it has a process of its own, and holds up nobody who stores ticks.
+CELERY_TASK_ROUTES = {
+    "tickhub.process_batch": {"queue": "batches"},
+    "quality.notify": {"queue": "notices"},
+    "*": {"queue": "keeping"},
+}
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 CELERY_TIMEZONE = "UTC"
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
@@ -216,7 +221,6 @@ EMAIL_HOST_USER = env.text("TICKHUB_EMAIL_USER", "")
 EMAIL_HOST_PASSWORD = env.secret("TICKHUB_EMAIL_PASSWORD") or ""
 _mail_tls = env.choice("TICKHUB_EMAIL_TLS", "starttls", ("starttls", "tls", "off"))
 EMAIL_USE_TLS, EMAIL_USE_SSL = _mail_tls == "starttls", _mail_tls == "tls"
-EMAIL_TIMEOUT = 5
 DEFAULT_FROM_EMAIL = env.text("TICKHUB_EMAIL_FROM", "tickhub@localhost")
 # Signs certificates; without it none are made.
 CERTIFICATE_KEY = env.secret("TICKHUB_CERTIFICATE_KEY")

@@ -1,4 +1,10 @@
-"""Warns early of sources: ticks that are stored late, and polls that fail more than before. Each ends by itself."""
+"""Warns early of sources: ticks that are stored late, and polls that fail more than before. Each ends by itself.
+
+A warning opens above its bound and ends at half of it; between the two, and where too little is known to judge, nothing
+changes: a figure near its bound, or a quiet minute, is no news.
+"""
+
+from typing import Any
 
 from django.conf import settings
 
@@ -29,15 +35,14 @@ def watch() -> None:
 
 
 def _watch_latency(source: Source, delay: Delay) -> None:
-    is_judged = delay.is_steady and delay.batches >= _BATCHES_LEAST
-    incidents.observe(
+    if not delay.is_steady or delay.batches < _BATCHES_LEAST:
+        return
+    _keep(
         cause="LATENCY_HIGH",
-        source_id=source.pk,
-        feed_id=None,
-        holds=is_judged and delay.p95_ms > settings.LATENCY_WARNING_MS,
-        severity=Incident.Severity.WARNING,
+        source=source,
+        value=delay.p95_ms,
+        bound=settings.LATENCY_WARNING_MS,
         evidence={
-            "name": source.name,
             "p95_ms": delay.p95_ms,
             "expected_ms": settings.LATENCY_WARNING_MS,
             "batches": delay.batches,
@@ -49,15 +54,14 @@ def _watch_latency(source: Source, delay: Delay) -> None:
 
 
 def _watch_errors(source: Source, failures: Failures) -> None:
-    is_judged = min(failures.polls, failures.polls_before) >= _POLLS_LEAST
-    incidents.observe(
+    if min(failures.polls, failures.polls_before) < _POLLS_LEAST:
+        return
+    _keep(
         cause="ERROR_RATE_RISING",
-        source_id=source.pk,
-        feed_id=None,
-        holds=is_judged and failures.percent - failures.percent_before > RISE_PERCENT_POINTS,
-        severity=Incident.Severity.WARNING,
+        source=source,
+        value=failures.percent - failures.percent_before,
+        bound=RISE_PERCENT_POINTS,
         evidence={
-            "name": source.name,
             "failed_percent": round(failures.percent, 2),
             "failed_percent_before": round(failures.percent_before, 2),
             "polls": failures.polls,
@@ -65,4 +69,18 @@ def _watch_errors(source: Source, failures: Failures) -> None:
             "message": "look at the findings READ_FAILED of this source for the terminal's errors, and at its poller's "
             "log",
         },
+    )
+
+
+def _keep(*, cause: str, source: Source, value: float, bound: float, evidence: dict[str, Any]) -> None:  # Any: JSON
+    """Open the incident above the bound, resolve it at half of that."""
+    if bound / 2 < value <= bound:
+        return
+    incidents.observe(
+        cause=cause,
+        source_id=source.pk,
+        feed_id=None,
+        holds=value > bound,
+        severity=Incident.Severity.WARNING,
+        evidence=evidence | {"name": source.name},
     )

@@ -76,9 +76,14 @@ def save(channel: Channel, *, actor: str) -> None:
     ledger.record(actor=actor, action=action, about=f"channel {channel.pk}", details=changed)
 
 
+def take(*, channel_id: int) -> None:
+    """Let nobody else send over a channel while one message is under way, in the caller's transaction."""
+    Channel.objects.filter(pk=channel_id).update(next_at=deliveries.in_seconds(deliveries.LEASE_S))
+
+
 def note_success(*, channel_id: int) -> None:
     """Note that a channel has taken a message."""
-    Channel.objects.filter(pk=channel_id, failures__gt=0).update(failures=0, next_at=Now())
+    Channel.objects.filter(pk=channel_id).update(failures=0, next_at=Now())
 
 
 def note_failure(*, channel_id: int) -> None:

@@ -8,7 +8,6 @@ import datetime as dt
 import random
 from dataclasses import dataclass
 
-from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import F
 from django.db.models.expressions import CombinedExpression
@@ -19,8 +18,8 @@ from quality.models import Delivery
 _FIRST_WAIT_S, _MOST_WAIT_S = 10, 3_600
 _TRIED_FOR_S = 86_400
 _MADE_AT_ONCE = 1_000
-# Longer than a task may run: whoever took a delivery and has not recorded anything by then is dead.
-_LEEWAY_S = 15
+# Three times as long as sending may take: whoever took a delivery and has not recorded anything by then is dead.
+LEASE_S = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,20 +58,21 @@ def make() -> int:
 
 
 def take() -> Taken | None:
-    """Take the delivery that has been due the longest, for as long as a task may run; None where none is due."""
-    with transaction.atomic(durable=True):
-        due = (
-            Delivery.objects.select_for_update(skip_locked=True, of=("self",))
-            .filter(state=Delivery.State.WAITING, next_at__lte=Now())
-            .filter(channel__is_on=True, channel__next_at__lte=Now())
-            .select_related("channel", "incident__source", "incident__feed")
-            .order_by("next_at", "id")
-        )
-        delivery = due.first()
-        if delivery is None:
-            return None
-        lease_s = settings.CELERY_TASK_TIME_LIMIT + _LEEWAY_S
-        Delivery.objects.filter(pk=delivery.pk).update(attempts=F("attempts") + 1, next_at=in_seconds(lease_s))
+    """Take the delivery that has been due the longest, in the caller's transaction; None where none is due.
+
+    Its channel is locked too, for the caller to take: while it sends over one, nobody else does.
+    """
+    due = (
+        Delivery.objects.select_for_update(skip_locked=True, no_key=True, of=("self", "channel"))
+        .filter(state=Delivery.State.WAITING, next_at__lte=Now())
+        .filter(channel__is_on=True, channel__next_at__lte=Now())
+        .select_related("channel", "incident__source", "incident__feed")
+        .order_by("next_at", "id")
+    )
+    delivery = due.first()
+    if delivery is None:
+        return None
+    Delivery.objects.filter(pk=delivery.pk).update(attempts=F("attempts") + 1, next_at=in_seconds(LEASE_S))
     return Taken(delivery, delivery.attempts + 1)
 
 

@@ -4,11 +4,12 @@ import datetime as dt
 import json
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 
 from quality.models import Delivery, Incident
-from quality.notifying import redaction
+from quality.notifying import evidence, redaction
 from tickhub.core import clock
 
 # A secret shorter than this may be part of any word; nobody's key is.
@@ -67,31 +68,35 @@ def of(delivery: Delivery) -> Message:
 
 def _told(incident: Incident) -> dict[str, Any]:  # Any: JSON
     hidden = secrets()
-    feed = incident.feed
+
+    def name(text: str | None) -> str | None:
+        return None if text is None else redaction.redact_text(text, secrets=hidden)
+
     return {
         "id": incident.pk,
         "cause": incident.cause,
         "severity": incident.severity,
         "state": incident.state,
-        "source": None if incident.source is None else redaction.redact_text(incident.source.name, secrets=hidden),
-        "feed": None if feed is None else feed.symbol,
+        "source": None if incident.source is None else name(incident.source.name),
+        "feed": None if incident.feed is None else name(incident.feed.symbol),
         "count": incident.count,
         "opened_at": _iso(incident.opened_at),
         "last_seen_at": _iso(incident.last_seen_at),
         "escalated_at": _iso(incident.escalated_at),
         "acknowledged_at": _iso(incident.acknowledged_at),
-        "acknowledged_by": incident.acknowledged_by,
+        "acknowledged_by": name(incident.acknowledged_by),
         "resolved_at": _iso(incident.resolved_at),
-        "resolved_by": incident.resolved_by,
-        "evidence": redaction.redact(incident.evidence, secrets=hidden),
+        "resolved_by": name(incident.resolved_by),
+        "evidence": evidence.told(incident.cause, incident.evidence, secrets=hidden),
     }
 
 
 def secrets() -> list[str]:
     """Return the secrets that this process knows of, the longest first: none may stand in a message."""
     database = settings.DATABASES["default"].get("PASSWORD")
-    redis = settings.REDIS_URL.rpartition("@")[0].rpartition(":")[2]
-    known = (settings.SECRET_KEY, settings.WEBHOOK_KEY, settings.EMAIL_HOST_PASSWORD, database, redis)
+    redis = urlsplit(settings.REDIS_URL).password
+    keys = (settings.SECRET_KEY, settings.WEBHOOK_KEY, settings.CERTIFICATE_KEY)
+    known = (*keys, settings.EMAIL_HOST_PASSWORD, database, redis)
     return sorted((text for text in known if text and len(text) >= _SECRET_LENGTH_LEAST), key=len, reverse=True)
 
 

@@ -2,6 +2,8 @@
 
 import logging
 
+from django.db import transaction
+
 from quality.notifying import channels, deliveries, messages, sending
 from quality.notifying.deliveries import Taken
 from quality.notifying.sending import SendFailed
@@ -20,9 +22,21 @@ def notify(*, until_s: float) -> int:
         metrics.DELIVERIES.labels("FAILED").inc()
         logger.error("incident could not be told", extra={"delivery": delivery_id})
     taken_count = 0
-    while clock.monotonic_s() < until_s and (taken := deliveries.take()) is not None:
+    while clock.monotonic_s() < until_s and (taken := take()) is not None:
         taken_count += _send(taken)
     return taken_count
+
+
+def take() -> Taken | None:
+    """Take the delivery that has been due the longest together with its channel; None where none is due.
+
+    Both stay taken until what became of it is recorded, or for as long as a lease holds.
+    """
+    with transaction.atomic(durable=True):
+        taken = deliveries.take()
+        if taken is not None:
+            channels.take(channel_id=taken.delivery.channel_id)
+    return taken
 
 
 def _send(taken: Taken) -> bool:

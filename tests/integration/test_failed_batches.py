@@ -31,7 +31,7 @@ def test_a_check_that_raises_fails_its_batch_whole_and_a_release_stores_it(monke
     assert (failed.status, failed.failure) == ("FAILED", expected)
     assert quotes(stored(rig)) == [(9, 1.1, 1.4)]
     assert QuarantinedTick.objects.count() == 0
-    assert Finding.objects.get(cause="BATCH_FAILED").evidence == {"error": expected}
+    assert Finding.objects.get(cause="BATCH_FAILED").evidence == {"error": expected, "kind": "CheckFailed"}
     assert inbox.release_failed(batch_ids=None) == [first]
     assert pipeline.process(batch_id=first) == first
     assert quotes(stored(rig)) == [*GOOD[1:], (9, 1.1, 1.4)]

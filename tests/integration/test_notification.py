@@ -5,22 +5,25 @@ import hmac
 import importlib
 import json
 import logging
-import smtplib
 
 import pytest
-from django.core import mail
 from django.db import connection, transaction
+from django.test import Client
 from pytest_django import Settings
 
 from quality import incidents, lifecycle
 from quality.models import Channel, Delivery, Finding, Incident
 from quality.notifying import channels, deliveries, messages, rounds, sending
 from quality.notifying.channels import ChannelRefused
-from tests import running
+from quality.notifying.sending import SendFailed
+from tests import piping, running
+from tests.builders import make_ticks
 from tests.capturing import make_rig
-from tests.receivers import receiver
+from tests.receivers import dripping, mailbox, receiver
+from tickhub import pipeline
 from tickhub.audit.models import Entry
 from tickhub.core import clock
+from tickhub.reference.models import Feed, Source
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -236,7 +239,7 @@ def test_a_worker_that_dies_between_sending_and_recording_sends_again_with_the_s
         channel = add(kind="WEBHOOK", address=web.address, events=["OPENED"])
         condition()
         deliveries.make()
-        taken = deliveries.take()
+        taken = rounds.take()
         assert taken is not None
         sending.send(messages.of(taken.delivery), kind=channel.kind, address=channel.address)
         # Nothing is recorded. While the dead worker might still be sending, nobody else does.
@@ -254,64 +257,140 @@ def test_two_rounds_at_once_make_one_delivery_and_send_it_once() -> None:
     condition()
     deliveries.make()
 
-    assert (deliveries.make(), deliveries.take() is not None, deliveries.take()) == (0, True, None)
+    assert (deliveries.make(), rounds.take() is not None, rounds.take()) == (0, True, None)
     assert Delivery.objects.count() == 1
 
 
-def test_mail_goes_to_every_address_with_the_facts(settings: Settings) -> None:
-    settings.EMAIL_HOST = "mail.example.org"
-    settings.DEFAULT_FROM_EMAIL = "tickhub@example.org"
-    add(kind="EMAIL", address="ann@example.org, bob@example.org", events=["OPENED"])
-    condition(free_bytes=7, message="make room\non the disk")
+def test_over_one_channel_one_message_is_under_way_at_a_time() -> None:
+    add("one", events=["OPENED"])
+    add("other", events=["OPENED"])
+    for cause in ("ONE", "TWO"):
+        condition(cause)
+    deliveries.make()
 
-    notify()
+    taken = [rounds.take(), rounds.take(), rounds.take()]
 
-    (sent,) = mail.outbox
-    assert (sent.subject, sent.to) == (
-        "[tickhub] ERROR DISK_FULL opened",
-        ["ann@example.org", "bob@example.org"],
-    )
-    assert sent.from_email == "tickhub@example.org"
-    assert sent.extra_headers["Message-ID"] == f"<{Delivery.objects.get().message_id}@tickhub>"
-    assert "free_bytes: 7" in sent.body
-    assert "make room" in sent.body
+    names = [None if one is None else one.delivery.channel.name for one in taken]
+    assert sorted(filter(None, names)) == ["one", "other"]
+    assert names[2] is None
+    assert notify() == 0
 
 
-def test_a_mail_server_that_refuses_is_tried_again(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings.EMAIL_HOST = "mail.example.org"
+def test_a_channel_that_took_a_message_takes_the_next_at_once() -> None:
+    add(events=["OPENED"])
+    for cause in ("ONE", "TWO", "THREE"):
+        condition(cause)
+
+    assert notify() == 3
+
+
+def test_a_web_address_that_drips_its_answer_is_left_when_the_time_is_over() -> None:
+    with dripping(b"HTTP/1.1 200 OK\r\nX-Slow: ") as port:
+        channel = add(kind="WEBHOOK", address=f"http://127.0.0.1:{port}/", events=["OPENED"])
+        condition()
+        deliveries.make()
+        taken = rounds.take()
+        assert taken is not None
+
+        with pytest.raises(SendFailed, match=r"^webhook: not taken within 0\.5 s$"):
+            sending.send(messages.of(taken.delivery), kind="WEBHOOK", address=channel.address, within_s=0.5)
+
+
+def test_a_mail_server_that_drips_its_greeting_is_left_when_the_time_is_over(settings: Settings) -> None:
+    settings.EMAIL_USE_TLS, settings.EMAIL_HOST = False, "127.0.0.1"
     add(kind="EMAIL", address="ann@example.org", events=["OPENED"])
     condition()
+    deliveries.make()
+    taken = rounds.take()
+    assert taken is not None
+    with dripping(b"220 ") as settings.EMAIL_PORT, pytest.raises(SendFailed, match=r"^mail: not taken within 0\.5 s$"):
+        sending.send(messages.of(taken.delivery), kind="EMAIL", address="ann@example.org", within_s=0.5)
 
-    def refuse(*_: object) -> None:
-        raise smtplib.SMTPAuthenticationError(535, b"ann's password is wrong")
 
-    monkeypatch.setattr("django.core.mail.backends.locmem.EmailBackend.send_messages", refuse)
-    notify()
+def test_mail_goes_to_every_address_with_the_facts(settings: Settings) -> None:
+    settings.EMAIL_USE_TLS, settings.EMAIL_HOST = False, "127.0.0.1"
+    settings.DEFAULT_FROM_EMAIL = "tickhub@example.org"
+    with mailbox() as box:
+        settings.EMAIL_PORT = box.port
+        add(kind="EMAIL", address="ann@example.org, bob@example.org", events=["OPENED"])
+        condition("AGENT_AWAY", away_s=7, message="start the\nagent", name="büro")
+        assert notify() == 1
 
-    assert Delivery.objects.get().error == "mail: SMTPAuthenticationError 535"
+    ((to, sent),) = box.mails
+    assert to == ["ann@example.org", "bob@example.org"]
+    assert (sent["Subject"], sent["To"]) == ("[tickhub] ERROR AGENT_AWAY opened", "ann@example.org, bob@example.org")
+    assert sent["From"] == "tickhub@example.org"
+    assert sent["Message-ID"] == f"<{Delivery.objects.get().message_id}@tickhub>"
+    assert "name: büro\naway_s: 7\nmessage: start the agent\n" in sent.get_content().replace("\r\n", "\n")
+
+
+def test_a_mail_server_that_refuses_is_tried_again_and_its_words_are_not_repeated(settings: Settings) -> None:
+    settings.EMAIL_USE_TLS, settings.EMAIL_HOST = False, "127.0.0.1"
+    with mailbox("554 the password of ann is wrong") as box:
+        settings.EMAIL_PORT = box.port
+        add(kind="EMAIL", address="ann@example.org", events=["OPENED"])
+        condition()
+        notify()
+
+    waiting = Delivery.objects.get()
+    assert (waiting.state, waiting.error) == ("WAITING", "mail: SMTPDataError 554")
+
+
+def test_words_of_a_web_server_are_not_repeated() -> None:
+    with dripping(b"the password is hunter2\r\n") as port:
+        add(kind="WEBHOOK", address=f"http://127.0.0.1:{port}/", events=["OPENED"])
+        condition()
+        notify()
+
+    assert Delivery.objects.get().error == "webhook: BadStatusLine"
 
 
 def test_no_account_number_password_or_token_is_in_a_message(settings: Settings) -> None:
-    settings.EMAIL_HOST = "mail.example.org"
-    settings.WEBHOOK_KEY = "whsec-4711"
+    settings.EMAIL_USE_TLS, settings.EMAIL_HOST = False, "127.0.0.1"
+    settings.WEBHOOK_KEY = "whsec-word"
     settings.SECRET_KEY = "the-secret-key-of-logins"
-    hidden = ["50123456", "hunter2", "tk_live_9", "whsec-4711", "the-secret-key-of-logins", "pgpass"]
+    hidden = ["50123456", "hunter2", "tk_live_9", "whsec-word", "the-secret-key-of-logins", "pgpass"]
+    feed = make_rig("EURUSD").feeds["EURUSD"]
+    Source.objects.update(name="mt5:50123456")
+    Feed.objects.update(symbol="EURUSD whsec-word")
     evidence: dict[str, object] = {
+        "code": -6,
         "login": 50123456,
         "nested": {"agent_token": "tk_live_9", "Password": "hunter2"},
-        "text": "Authorization failed for 50123456 with password hunter2",
+        "text": "{'login': '50123456', 'password': 'hunter2'}",
         "error": "could not connect to postgresql://tickhub:pgpass@db/ticks",
-        "lines": ["signed by whsec-4711", "token=tk_live_9 was refused", "the-secret-key-of-logins"],
+        "lines": ["signed by whsec-word", "token=tk_live_9 was refused", "the-secret-key-of-logins"],
     }
-    with receiver() as web:
-        add("web", kind="WEBHOOK", address=web.address, events=["OPENED"])
-        add("mail", kind="EMAIL", address="ann@example.org", events=["OPENED"])
-        condition("READ_FAILED", "ERROR", **evidence)
+    with receiver() as web, mailbox() as box:
+        settings.EMAIL_PORT = box.port
+        add("web", kind="WEBHOOK", address=web.address, events=["ACKNOWLEDGED"])
+        add("mail", kind="EMAIL", address="ann@example.org", events=["ACKNOWLEDGED"])
+        Finding.objects.create(
+            cause="READ_FAILED", source=feed.source, feed=feed, batch_id=81, count=1, evidence=evidence
+        )
+        running.keep()
+        lifecycle.acknowledge(incident_ids=[Incident.objects.get().pk], actor="50123456@broker")
         assert notify() == 2
 
-    sent = web.posted[0][1].decode() + str(web.posted[0][0]) + mail.outbox[0].subject + mail.outbox[0].body
+    document = json.loads(web.posted[0][1])
+    sent = str(web.posted) + box.mails[0][1].as_string()
     assert [text for text in hidden if text in sent] == []
-    assert "could not connect to postgresql://…@db/ticks" in sent
+    assert document["incident"]["evidence"] == {"code": -6, "batch": 81, "left_out": 5}
+    assert document["incident"]["source"] == "mt…"
+    assert document["incident"]["feed"] == "EURUSD …"
+    assert document["incident"]["acknowledged_by"] == "…@broker"
+
+
+def test_of_a_failed_batch_it_is_told_what_kind_of_error_stopped_it() -> None:
+    batch_id = piping.capture(make_rig("EURUSD"), make_ticks(piping.GOOD))
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE batch_payload SET ticks = substr(ticks, 1, 60)")
+    pipeline.process(batch_id=batch_id)
+    running.keep()
+
+    told = messages.of(Delivery(incident=Incident.objects.get(), event="OPENED")).incident["evidence"]
+
+    assert told == {"batch": batch_id, "kind": "BatchCorrupt", "left_out": 1}
 
 
 @pytest.mark.parametrize(
@@ -390,3 +469,14 @@ def test_the_first_channel_is_a_log_of_everything_and_leaves_one_of_its_name_alo
     log = Channel.objects.get(name="log")
     assert (log.kind, log.least_severity, log.causes, log.events, log.is_on) == ("LOG", "WARNING", [], ALL, True)
     assert Channel.objects.count() == 2
+
+
+def test_health_tells_for_how_long_no_notifier_has_looked_at_what_is_to_be_told(client: Client) -> None:
+    before = client.get("/api/v1/health/").json()["oldest_untold_s"]
+    condition()
+    Incident.objects.update(opened_at=clock.now() - dt.timedelta(minutes=5))
+    without = client.get("/api/v1/health/").json()["oldest_untold_s"]
+    notify()
+
+    assert (before, client.get("/api/v1/health/").json()["oldest_untold_s"]) == (0, 0)
+    assert 300 <= without < 400

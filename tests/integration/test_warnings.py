@@ -3,6 +3,7 @@
 import datetime as dt
 
 import pytest
+from django.db.models import F
 
 from ingest.models import Batch, ConnectionMinute
 from quality.models import Incident
@@ -40,6 +41,11 @@ def batches(*stretches: Stretch, polled_for_min: int = 5) -> int:
     return source_id
 
 
+def take(took_ms: int) -> None:
+    """Let every batch have taken so long."""
+    Batch.objects.update(stored_at=F("captured_at") + dt.timedelta(milliseconds=took_ms))
+
+
 def polls(*, polls: int, failed: int, ago_min: int) -> None:
     source = Source.objects.get()
     at = clock.now().replace(second=0, microsecond=0) - dt.timedelta(minutes=ago_min)
@@ -64,9 +70,36 @@ def test_ticks_stored_late_are_told_with_figures_until_they_are_stored_in_time()
         "waiting": 0,
     }
     assert "workers" in told.evidence["message"]
-    Batch.objects.update(captured_at=clock.now() - dt.timedelta(minutes=2))
+    take(250)
     watching.watch()
     assert Incident.objects.get().state == "RESOLVED"
+
+
+def test_a_warning_ends_at_half_of_its_bound_only() -> None:
+    batches((100, 501))
+    watching.watch()
+
+    states = []
+    for took_ms in (500, 251, 250, 251, 500, 501):
+        take(took_ms)
+        watching.watch()
+        states.append([(row.state, row.evidence["p95_ms"]) for row in Incident.objects.order_by("pk")])
+
+    over = ("RESOLVED", 501)
+    assert states == 2 * [[("OPEN", 501)]] + 3 * [[over]] + [[over, ("OPEN", 501)]]
+
+
+def test_a_quiet_minute_opens_and_ends_no_warning() -> None:
+    batches((100, 501))
+    watching.watch()
+
+    Batch.objects.update(captured_at=clock.now() - dt.timedelta(minutes=2))
+    watching.watch()
+    batches_left = Batch.objects.order_by("pk").values_list("pk", flat=True)[:19]
+    Batch.objects.filter(pk__in=list(batches_left)).update(captured_at=clock.now(), stored_at=clock.now())
+    watching.watch()
+
+    assert [(row.state, row.evidence["batches"]) for row in Incident.objects.all()] == [("OPEN", 100)]
 
 
 def test_batches_that_wait_count_by_their_age() -> None:
@@ -123,9 +156,24 @@ def test_failures_that_rise_are_told_with_both_shares_until_they_have_gone() -> 
         "polls_before": 1_000,
     }
     assert "READ_FAILED" in told.evidence["message"]
-    polls(polls=100, failed=0, ago_min=2)
+    polls(polls=20, failed=0, ago_min=2)
+    watching.watch()
+    assert Incident.objects.get().state == "OPEN"
+    polls(polls=80, failed=0, ago_min=3)
     watching.watch()
     assert Incident.objects.get().state == "RESOLVED"
+
+
+def test_a_source_that_is_polled_no_more_keeps_the_warning_of_its_failures() -> None:
+    make_rig("EURUSD")
+    polls(polls=1_000, failed=10, ago_min=30)
+    polls(polls=100, failed=7, ago_min=1)
+    watching.watch()
+
+    ConnectionMinute.objects.all().delete()
+    watching.watch()
+
+    assert Incident.objects.get(cause="ERROR_RATE_RISING").state == "OPEN"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What health/ reports: each server's answer, the backlog, failed batches, and room on the database's disk."""
+"""What health/ reports: each server's answer, the backlog, failed batches, untold incidents, and room on the disk."""
 
 from typing import Any
 
@@ -6,6 +6,7 @@ import redis
 from django.db import DatabaseError, connection
 
 from ingest import queries
+from quality.notifying import queries as notices
 from storage import latest
 from tickhub import disk, stops
 from tickhub.reference import queries as reference
@@ -19,6 +20,7 @@ def report() -> dict[str, Any]:  # Any: JSON
         "waiting_batches": None,
         "failed_batches": None,
         "oldest_waiting_s": None,
+        "oldest_untold_s": None,
         "disk": "unknown",
         "disk_free_bytes": None,
         "stopped_sources": {},
@@ -27,6 +29,7 @@ def report() -> dict[str, Any]:  # Any: JSON
         backlog = queries.backlog()
         found["waiting_batches"], found["oldest_waiting_s"] = backlog.batches, round(backlog.age_s, 1)
         found["failed_batches"] = queries.failed_count()
+        found["oldest_untold_s"] = round(notices.oldest_untold_s(), 1)
         room = disk.guard().look()
         found["disk"], found["disk_free_bytes"] = room.state, room.free_bytes
         found["stopped_sources"] = stops.stopped(source.name for source in reference.sources())

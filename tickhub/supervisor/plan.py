@@ -40,7 +40,7 @@ class Plan:
 
 def children(plan: Plan) -> tuple[list[Child], list[Child]]:
     """Return the services in their order of start, and the pollers."""
-    services = [_worker(plan), _beat(plan), _web(plan)]
+    services = [_worker(plan), _beat(plan), _web(plan), _notifier(plan)]
     if plan.bridge is not None:
         services.append(_bridge(plan, *plan.bridge))
     return services, [poller(plan, index) for index in range(len(plan.sources))]
@@ -55,20 +55,18 @@ def _celery(plan: Plan, name: str, *arguments: str) -> Child:
     return _child(plan, name, [sys.executable, "-m", "celery", "-A", "tickhub", *arguments])
 
 
+# These talk to other workers; nothing here listens.
+_ALONE = ("--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel=WARNING")
+
+
 def _worker(plan: Plan) -> Child:
-    return _celery(
-        plan,
-        "worker",
-        "worker",
-        "--queues=batches,keeping",
-        f"--concurrency={plan.workers}",
-        "--hostname=worker@%h",
-        # These talk to other workers; nothing here listens.
-        "--without-gossip",
-        "--without-mingle",
-        "--without-heartbeat",
-        "--loglevel=WARNING",
-    )
+    queues, processes = "--queues=batches,keeping", f"--concurrency={plan.workers}"
+    return _celery(plan, "worker", "worker", queues, processes, "--hostname=worker@%h", *_ALONE)
+
+
+def _notifier(plan: Plan) -> Child:
+    # One process, not one that runs another: it waits for others' servers, and does little else.
+    return _celery(plan, "notifier", "worker", "--queues=notices", "--pool=solo", "--hostname=notifier@%h", *_ALONE)
 
 
 def _beat(plan: Plan) -> Child:

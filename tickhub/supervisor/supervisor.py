@@ -127,7 +127,7 @@ class Supervisor:
         groups = (
             self.pollers + self.retired,
             self._named("beat", "web"),
-            self._named("worker"),
+            self._named("worker", "notifier"),
             self._named(plans.BRIDGE),
         )
         for group in groups:

@@ -106,7 +106,7 @@ def test_a_secret_that_is_not_mounted_is_found(compose: Compose) -> None:
 def test_every_command_exists(compose: Compose) -> None:
     lines = own(compose)
 
-    assert sorted(lines) == ["beat", "bridge", "migrate", "poller", "worker"]
+    assert sorted(lines) == ["beat", "bridge", "migrate", "notifier", "poller", "worker"]
     assert [line for service in lines.values() for line in service if not is_known(line)] == []
 
 

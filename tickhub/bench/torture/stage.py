@@ -130,7 +130,7 @@ class Stage:
             self.proxies[name].target = socket_path
         self.proxies["valkey"].target = ("127.0.0.1", urlsplit(urls["REDIS_URL"]).port or 0)
         common = ["celery", "-A", "tickhub"]
-        worker = [*common, "worker", "--queues=batches,keeping", "--concurrency=2", "--hostname=worker@%h"]
+        worker = [*common, "worker", "--queues=batches,keeping,notices", "--concurrency=2", "--hostname=worker@%h"]
         worker += ["--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel=WARNING"]
         self.serve("worker", worker, proxy="worker")
         self.serve("beat", [*common, "beat", "--pidfile=", "--max-interval=1", "--loglevel=WARNING"], proxy="worker")

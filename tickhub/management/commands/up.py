@@ -18,8 +18,9 @@ from tickhub.supervisor.running import DEFAULT_SOURCE, Request
 class Command(TickhubCommand):
     help = (
         "Run the whole system on this machine: PostgreSQL and Valkey (unless DATABASE_URL / REDIS_URL are set), "
-        "web, bridge, worker, beat, and a poller for each source. Every end stops polling, settles the last hour, lets "
-        "the workers drain, and prints the reconciliation; exit code 1 if anything is lost, stored twice or failed."
+        "web, bridge, worker, notifier, beat, and a poller for each source. Every end stops polling, settles the last "
+        "hour, lets the workers drain, and prints the reconciliation; exit code 1 if anything is lost, stored twice "
+        "or failed."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
