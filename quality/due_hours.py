@@ -88,7 +88,7 @@ def advance(due: Due, *, to_hour: int) -> None:
 
 
 def joined(hours: Iterable[tuple[int, int]]) -> Sequence[tuple[int, int]]:
-    """Return runs ``[from_hour, to_hour)`` ascending, those that touch made one."""
+    """Return runs ``[from_hour, to_hour)``, or other periods, ascending, those that touch made one."""
     found: list[tuple[int, int]] = []
     for low, high in sorted(hours):
         if found and low <= found[-1][1]:

@@ -84,10 +84,12 @@ def _read_again(source: Source) -> list[tuple[int, int]]:
         from_msc=min(gap.from_msc for gap in lost),
         to_msc=max(gap.to_msc for gap in lost),
     )
+    # One gap may have been read again in pieces.
+    read = {feed_id: due_hours.joined([(0, proven_msc), *periods]) for feed_id, periods in done.items()}
     return [
         (gap.from_msc // HOUR_MS, gap.from_msc // HOUR_MS + arrivals.REACH_HOURS)
         for gap in lost
-        if any(low <= gap.from_msc and gap.to_msc <= high for low, high in [(0, proven_msc), *done[gap.feed_id]])
+        if any(low <= gap.from_msc and gap.to_msc <= high for low, high in read[gap.feed_id])
     ]
 
 
