@@ -131,7 +131,7 @@ def test_a_tick_that_comes_late_gives_its_hour_a_further_revision_and_no_other_h
 
 
 def test_what_a_late_batch_adds_to_an_hour_of_the_week_before_is_found() -> None:
-    days = 8 * 24 * HOUR_MS
+    days = 40 * 24 * HOUR_MS
     rig = captured(0, HOUR_MS, days, days + HOUR_MS)
     prove(rig, days + HOUR_MS)
     while issue():
