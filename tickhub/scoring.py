@@ -1,5 +1,7 @@
 """Scores of a feed's hours, from the tick table, what batches record, and the examined hours."""
 
+from collections.abc import Iterable
+
 from quality import queries as quality_queries
 from quality import scores
 from quality.scores import Counts
@@ -11,13 +13,31 @@ from tickhub.ledger import FeedLedger
 from tickhub.reference.models import Feed
 
 
-def counts_of(feed: Feed, *, from_hour: int, to_hour: int) -> dict[int, Counts]:
-    """Return what is known of a feed's UTC hours (since 1970) ``[from_hour, to_hour)``, those of which nothing is left
-    out."""
+def counts(feeds: Iterable[Feed], *, from_hour: int, to_hour: int) -> dict[int, dict[int, Counts]]:
+    """Return what is known of the UTC hours (since 1970) ``[from_hour, to_hour)`` of feeds, by feed id and hour.
+
+    Hours of which nothing is known are left out.
+    """
+    sources: dict[int, dict[int, FeedLedger]] = {}
+    found = {}
+    for feed in feeds:
+        # What batches say is read once for each source, whose batches hold all its feeds.
+        if feed.source_id not in sources:
+            sources[feed.source_id] = ledger.of_source(
+                feed.source_id,
+                from_msc=from_hour * HOUR_MS,
+                to_msc=to_hour * HOUR_MS,
+                stations=("held", "duplicates"),
+            )
+        own = sources[feed.source_id].get(feed.pk, FeedLedger())
+        found[feed.pk] = _counts_of(feed, own, from_hour, to_hour)
+    return found
+
+
+def _counts_of(feed: Feed, own: FeedLedger, from_hour: int, to_hour: int) -> dict[int, Counts]:
     from_msc, to_msc = from_hour * HOUR_MS, to_hour * HOUR_MS
     masks = [int(scores.INVALID), int(scores.UNTIMELY), int(scores.COLLIDED)]
     stored = reader.flagged_by_hour(feed_id=feed.pk, from_msc=from_msc, to_msc=to_msc, masks=masks)
-    own = ledger.of_source(feed.source_id, from_msc=from_msc, to_msc=to_msc).get(feed.pk, FeedLedger())
     examined = {
         row.hour: row for row in quality_queries.examined(feed_id=feed.pk, from_hour=from_hour, to_hour=to_hour)
     }

@@ -16,6 +16,7 @@ from tickhub.reference import queries as reference
 
 _MOST = 1_000
 _LINES = "application/jsonl"
+_FORMS = ("list", "documents")
 
 
 class CertificatesView(APIView):
@@ -29,10 +30,11 @@ class CertificatesView(APIView):
     authentication_classes = ()
 
     def get(self, request: Request) -> HttpResponseBase:
-        values = request.query_params
+        values = parameters.read(request.query_params, "instrument", "source", "start", "end", "after", "form")
         code, name = values.get("instrument"), values.get("source")
         from_msc, to_msc = parameters.period(values)
         after = parameters.whole(values, "after", default=0)
+        form = parameters.choice(values, "form", _FORMS, default=_FORMS[0])
         feeds = [feed for feed in reference.feeds(source=name) if code in (None, feed.instrument.code)]
         if not feeds:
             detail = f"no feed of instrument {code or 'any'} at source {name or 'any'}"
@@ -40,7 +42,7 @@ class CertificatesView(APIView):
         found = certificates.listed(
             feed_ids=[feed.pk for feed in feeds], from_msc=from_msc, to_msc=to_msc, after=after, most=_MOST
         )
-        if values.get("form") == "documents":
+        if form == "documents":
             return HttpResponse("".join(f"{row.document}\n" for row in found), content_type=_LINES)
         by_id = {feed.pk: feed for feed in feeds}
         rows = [

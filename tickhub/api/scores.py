@@ -1,5 +1,6 @@
 """Scores by REST: of each feed of an instrument over a period, and of its hours."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -30,17 +31,25 @@ class ScoresView(APIView):
     authentication_classes = ()
 
     def get(self, request: Request) -> Response:
-        code = parameters.required(request.query_params, "instrument")
-        start_msc, end_msc = parameters.recent(request.query_params, most_days=_DAYS_MOST)
+        values = parameters.read(request.query_params, "instrument", "start", "end")
+        code = parameters.required(values, "instrument")
+        start_msc, end_msc = parameters.recent(values, most_days=_DAYS_MOST)
         feeds = [feed for feed in reference.feeds() if feed.instrument.code == code]
         if not feeds:
             return Response({"detail": f"instrument not known: {code}"}, status=404)
-        hours = (start_msc // HOUR_MS, -(-end_msc // HOUR_MS))
-        return Response({"weights": scores.WEIGHTS, "feeds": [_describe(feed, *hours) for feed in feeds]})
+        from_hour, to_hour = start_msc // HOUR_MS, -(-end_msc // HOUR_MS)
+        found = scoring.counts(feeds, from_hour=from_hour, to_hour=to_hour)
+        return Response(
+            {
+                "start": clock.iso(from_hour * HOUR_MS),
+                "end": clock.iso(to_hour * HOUR_MS),
+                "weights": scores.WEIGHTS,
+                "feeds": [_describe(feed, found[feed.pk]) for feed in feeds],
+            }
+        )
 
 
-def _describe(feed: Feed, from_hour: int, to_hour: int) -> dict[str, Any]:  # Any: JSON
-    found = scoring.counts_of(feed, from_hour=from_hour, to_hour=to_hour)
+def _describe(feed: Feed, found: Mapping[int, Counts]) -> dict[str, Any]:  # Any: JSON
     return {
         "feed": feed.pk,
         "source": feed.source.name,

@@ -6,10 +6,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from tickhub.api import feeds, gaps, given_ticks, health, latest_ticks, locating, validating
+from tickhub.api import feeds, gaps, given_ticks, health, latest_ticks, locating, parameters, validating
 from tickhub.api.given_ticks import BadInput
 from tickhub.api.keys import BadKey, TickKey
 from tickhub.api.locating import NotFound
+
+# Some hundreds of codes.
+_CODES_LENGTH_MOST, _UNKNOWN_TOLD = 10_000, 10
 
 
 class HealthView(APIView):
@@ -54,11 +57,15 @@ class LatestTicksView(APIView):
     authentication_classes = ()
 
     def get(self, request: Request) -> Response:
-        wanted = request.query_params.get("instruments")
-        codes = [code for code in wanted.split(",") if code] if wanted else None
+        values = parameters.read(request.query_params, "instruments", most=_CODES_LENGTH_MOST)
+        codes = parameters.words(values, "instruments")
         found, unknown = latest_ticks.newest(codes)
         if unknown:
-            return Response({"detail": f"instruments not known: {', '.join(unknown)}"}, status=404)
+            told = ", ".join(parameters.shown(code) for code in unknown[:_UNKNOWN_TOLD])
+            more = len(unknown) - _UNKNOWN_TOLD
+            return Response(
+                {"detail": f"instruments not known: {told}{f' and {more} more' if more > 0 else ''}"}, status=404
+            )
         return Response(found)
 
 
@@ -70,7 +77,8 @@ class LocateTickView(APIView):
 
     def get(self, request: Request) -> Response:
         try:
-            return Response(locating.locate(TickKey.read(request.query_params)))
+            values = parameters.read(request.query_params, "feed", "time_msc", "seq")
+            return Response(locating.locate(TickKey.read(values)))
         except BadKey as error:
             return Response({"detail": str(error)}, status=400)
         except NotFound as error:
@@ -85,11 +93,10 @@ class ValidateView(APIView):
 
     def post(self, request: Request) -> Response:
         try:
+            query = parameters.read(request.query_params, "instrument", "symbol", "poll_msc")
             # Read as bytes, and no more than is judged: none of DRF's parsers knows either.
             body = request._request.read(given_ticks.BODY_MAX_BYTES + 1)
-            given = given_ticks.read(
-                content_type=request.META.get("CONTENT_TYPE", ""), body=body, query=request.query_params
-            )
+            given = given_ticks.read(content_type=request.META.get("CONTENT_TYPE", ""), body=body, query=query)
             return Response(validating.judge(given))
         except BadInput as error:
             return Response({"detail": str(error)}, status=error.status)
