@@ -2,6 +2,7 @@
 UTC hour, from the rows that each station wrote in its own transaction."""
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from django.db import connection
@@ -35,8 +36,14 @@ class FeedLedger:
     waiting: Hours = field(default_factory=dict)
 
 
-def of_source(source_id: int, *, from_msc: int | None = None, to_msc: int | None = None) -> dict[int, FeedLedger]:
-    """Return the ledgers of a source's feeds, by feed id.
+def of_source(
+    source_id: int,
+    *,
+    from_msc: int | None = None,
+    to_msc: int | None = None,
+    stations: Collection[str] = FeedLedger.__slots__,
+) -> dict[int, FeedLedger]:
+    """Return the ledgers of a source's feeds, by feed id; of others than the named stations they hold nothing.
 
     With a period only batches with ticks in it are added up: its whole hours are complete, hours beside it are not.
     """
@@ -51,6 +58,8 @@ def of_source(source_id: int, *, from_msc: int | None = None, to_msc: int | None
         ("held", "b.outcome", "held", "STORED"),
         ("duplicates", "b.outcome", "duplicates", "STORED"),
     ):
+        if station not in stations:
+            continue
         with connection.cursor() as cursor:
             cursor.execute(_ADD_UP.format(column=column, within=within), [key, source_id, status, status, *period])
             for feed_id, hour, count, sum1, sum2 in cursor.fetchall():

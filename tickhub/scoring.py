@@ -1,6 +1,6 @@
 """Scores of a feed's hours, from the tick table, what batches record, and the examined hours."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from quality import queries as quality_queries
 from quality import scores
@@ -13,21 +13,28 @@ from tickhub.ledger import FeedLedger
 from tickhub.reference.models import Feed
 
 
-def counts_of(feeds: Sequence[Feed], *, from_hour: int, to_hour: int) -> dict[int, dict[int, Counts]]:
-    """Return by feed what :func:`_counts_of` tells of its UTC hours; what batches record is read once for a source."""
-    period = {"from_msc": from_hour * HOUR_MS, "to_msc": to_hour * HOUR_MS}
-    of_source = {source_id: ledger.of_source(source_id, **period) for source_id in {feed.source_id for feed in feeds}}
-    return {
-        feed.pk: _counts_of(
-            feed, of_source[feed.source_id].get(feed.pk, FeedLedger()), from_hour=from_hour, to_hour=to_hour
-        )
-        for feed in feeds
-    }
+def counts(feeds: Iterable[Feed], *, from_hour: int, to_hour: int) -> dict[int, dict[int, Counts]]:
+    """Return what is known of the UTC hours (since 1970) ``[from_hour, to_hour)`` of feeds, by feed id and hour.
+
+    Hours of which nothing is known are left out.
+    """
+    sources: dict[int, dict[int, FeedLedger]] = {}
+    found = {}
+    for feed in feeds:
+        # What batches say is read once for each source, whose batches hold all its feeds.
+        if feed.source_id not in sources:
+            sources[feed.source_id] = ledger.of_source(
+                feed.source_id,
+                from_msc=from_hour * HOUR_MS,
+                to_msc=to_hour * HOUR_MS,
+                stations=("held", "duplicates"),
+            )
+        own = sources[feed.source_id].get(feed.pk, FeedLedger())
+        found[feed.pk] = _counts_of(feed, own, from_hour, to_hour)
+    return found
 
 
-def _counts_of(feed: Feed, own: FeedLedger, *, from_hour: int, to_hour: int) -> dict[int, Counts]:
-    """Return what is known of a feed's UTC hours (since 1970) ``[from_hour, to_hour)``, those of which nothing is left
-    out."""
+def _counts_of(feed: Feed, own: FeedLedger, from_hour: int, to_hour: int) -> dict[int, Counts]:
     from_msc, to_msc = from_hour * HOUR_MS, to_hour * HOUR_MS
     masks = [int(scores.INVALID), int(scores.UNTIMELY), int(scores.COLLIDED)]
     stored = reader.flagged_by_hour(feed_id=feed.pk, from_msc=from_msc, to_msc=to_msc, masks=masks)

@@ -23,7 +23,7 @@ _NAMING = r"(?:passw\w*|pass(?:phrase|code)?|pwd|pw|pin|bearer|basic|[\w-]*(?:se
 _GIVEN = re.compile(rf"\b({_NAMING}\b[\s\"'`\])]*(?:[=:]|\bis\b)).*", re.IGNORECASE | re.DOTALL)
 _PASSWORD = re.compile(r"\b(passw\w*|passphrase|passcode|pwd|bearer|basic)\b\s.*", re.IGNORECASE | re.DOTALL)
 # Beside other words these are told, as in "revoke its token": what looks like no word is hidden.
-_TOKEN = re.compile(r"\b((?:secret|token|credential|key)s?)\s+(?=\S*[\d\"'`])\S+", re.IGNORECASE)
+_TOKEN = re.compile(r"\b([\w-]*(?:secret|token|credential|key)s?)\s+(?=\S*[\d\"'`])\S+", re.IGNORECASE)
 _ACCOUNT = re.compile(r"(login|account|acct|konto|investor|user)([\W_]{0,3})\d+", re.IGNORECASE)
 # Digits with little between them are one number, however they are grouped.
 _LONG_NUMBER = re.compile(r"\d(?:[\W_]{0,3}\d){4,}")

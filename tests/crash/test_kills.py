@@ -25,8 +25,8 @@ _TICKS, _PLAYED_S = 200_000, 30
 _LONGEST_PEACE_S = 2.5
 
 _TARGETS: dict[str, Callable[[System], int | None]] = {
-    "worker": lambda s: s.find("celery", "worker"),
-    "a child of the worker": lambda s: s.child_of(s.find("celery", "worker")),
+    "worker": lambda s: s.find("celery", "--queues=batches"),
+    "a child of the worker": lambda s: s.child_of(s.find("celery", "--queues=batches")),
     "poller": lambda s: s.find("manage.py poll"),
     "valkey": lambda s: s.find("valkey-server"),
     "postmaster": lambda s: s.find("postgres", "-D"),

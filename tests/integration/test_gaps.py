@@ -213,7 +213,7 @@ def test_the_api_joins_the_stretches_and_divides_the_completeness() -> None:
     ("query", "status", "detail"),
     [
         ({}, 400, "instrument= is missing"),
-        ({"instrument": "X", "start": "soon"}, 400, "time 'soon': expected ISO 8601"),
+        ({"instrument": "X", "start": "soon"}, 400, "start=soon: expected ISO 8601"),
         ({"instrument": "X", "parts": "week"}, 400, "parts=week: expected one of hour, session, day"),
         (
             {"instrument": "X", "start": "2026-01-01", "end": "2026-03-01"},

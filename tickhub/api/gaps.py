@@ -1,10 +1,10 @@
 """What quality/gaps/ reports: what is missing of an instrument's feeds in a period, why, and how complete they are."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from rest_framework.exceptions import ParseError
+from django.http import QueryDict
 
 from quality import completeness
 from quality import queries as quality_queries
@@ -31,17 +31,15 @@ class Question:
     parts: str
 
 
-def read(values: Mapping[str, str]) -> Question:
+def read(query: QueryDict) -> Question:
     """Read a question.
 
     :raises rest_framework.exceptions.ParseError: if it cannot be understood
     """
+    values = parameters.read(query, "instrument", "start", "end", "parts")
     instrument = parameters.required(values, "instrument")
     start_msc, end_msc = parameters.recent(values, most_days=_DAYS_MOST)
-    parts = values.get("parts", "day")
-    if parts not in PARTS:
-        raise ParseError(f"parts={parts}: expected one of {', '.join(PARTS)}")
-    return Question(instrument, start_msc, end_msc, parts)
+    return Question(instrument, start_msc, end_msc, parameters.choice(values, "parts", PARTS, default="day"))
 
 
 def report(question: Question) -> list[dict[str, Any]]:  # Any: JSON

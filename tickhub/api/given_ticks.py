@@ -72,8 +72,7 @@ def _from_records(body: bytes, query: Mapping[str, str]) -> Given:
     poll_msc: object = text
     if text is not None and text.isascii() and text.removeprefix("-").isdigit() and len(text) < 20:
         poll_msc = int(text)
-    # A QueryDict unpacked would give lists.
-    return _given(dict(query.items()) | {"poll_msc": poll_msc}, tick_arrays.from_bytes(body))
+    return _given({**query, "poll_msc": poll_msc}, tick_arrays.from_bytes(body))
 
 
 def _from_json(body: bytes) -> Given:

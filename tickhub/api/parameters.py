@@ -1,4 +1,4 @@
-"""Reads the parameters of requests; what cannot be read is answered with 400 and one line."""
+"""Reads the parameters of requests; what cannot be read is answered with 400 and one line that names it."""
 
 from collections.abc import Mapping
 
@@ -6,29 +6,41 @@ from django.http import QueryDict
 from rest_framework.exceptions import ParseError
 
 from tickhub.core import clock
-from tickhub.core.clock import DAY_MS, EARLIEST_MSC, LATEST_MSC
+from tickhub.core.clock import DAY_MS
 from tickhub.management.periods import EVER
 
-# So much of a value is told in an answer.
-_TOLD = 200
-# No parameter that is of use is longer: some thousand codes.
-_LENGTH_MOST = 16_384
+# Of the years 1970 to 2100: what a calendar, a partition and an hour's number hold.
+_TIME_LEAST, _TIME_BEYOND = 0, 4_133_980_800_000
+_WHOLE_MOST = (1 << 63) - 1
+# The longest name there is, of a source; and how much of a value is repeated.
+_LENGTH_MOST, _SHOWN = 500, 40
 
 
-def refuse_unreadable(values: QueryDict) -> None:
-    """Refuse parameters that no text could mean.
+def read(query: QueryDict, *names: str, most: int = _LENGTH_MOST) -> dict[str, str]:
+    """Return those of the named parameters that are given.
 
-    :raises ParseError: if one holds a character that cannot be printed, is too long, or is given twice
+    :raises ParseError: if one is given twice, empty, longer than ``most`` characters, or cannot be printed
     """
-    for name, given in values.lists():
-        told = name if name.isprintable() else ascii(name)
-        if len(given) > 1:
-            raise ParseError(f"{told[:_TOLD]}: given {len(given)} times, expected once")
-        for text in (name, *given):
-            if len(text) > _LENGTH_MOST:
-                raise ParseError(f"{told[:_TOLD]}: {len(text)} characters, at most {_LENGTH_MOST} are read")
-            if not text.isprintable():
-                raise ParseError(f"{told[:_TOLD]}: {ascii(text)[:_TOLD]} holds a character that cannot be printed")
+    return {name: _read(name, query.getlist(name), most) for name in names if name in query}
+
+
+def _read(name: str, texts: list[str], most: int) -> str:
+    if len(texts) > 1:
+        raise ParseError(f"{name}= is given {len(texts)} times, expected once")
+    text = texts[0] if texts else ""
+    if not text:
+        raise ParseError(f"{name}= is empty")
+    if len(text) > most:
+        raise ParseError(f"{name}={shown(text)} has {len(text)} characters, expected at most {most}")
+    # PostgreSQL takes no NUL, and no name has such characters.
+    if not text.isprintable():
+        raise ParseError(f"{name}={shown(text)}: expected characters that can be printed")
+    return text
+
+
+def shown(text: str) -> str:
+    """Return the begin of a value as an answer repeats it, in ASCII."""
+    return ascii(text[:_SHOWN])[1:-1] + ("…" if len(text) > _SHOWN else "")
 
 
 def period(values: Mapping[str, str]) -> tuple[int, int]:
@@ -36,18 +48,10 @@ def period(values: Mapping[str, str]) -> tuple[int, int]:
 
     :raises ParseError: if a time cannot be read, or the period is empty
     """
-    bounds = []
-    for name, default in zip(("start", "end"), EVER, strict=True):
-        given = values.get(name)
-        try:
-            bounds.append(default if given is None else clock.parse(given))
-        except ValueError as error:
-            raise ParseError(f"{name}: {str(error)[:_TOLD]}") from error
-        if given is not None and not EARLIEST_MSC <= bounds[-1] < LATEST_MSC:
-            raise ParseError(f"{name}: time {given[:_TOLD]} is in no year from 1 to 9999")
-    if bounds[0] >= bounds[1]:
+    start_msc, end_msc = _time(values, "start", EVER[0]), _time(values, "end", EVER[1])
+    if start_msc >= end_msc:
         raise ParseError(f"start {values.get('start')} is not before end {values.get('end')}")
-    return bounds[0], bounds[1]
+    return start_msc, end_msc
 
 
 def recent(values: Mapping[str, str], *, most_days: int) -> tuple[int, int]:
@@ -64,27 +68,62 @@ def recent(values: Mapping[str, str], *, most_days: int) -> tuple[int, int]:
     return start_msc, end_msc
 
 
+def _time(values: Mapping[str, str], name: str, default: int) -> int:
+    if name not in values:
+        return default
+    text = values[name]
+    try:
+        # No time of these years is as long.
+        found = clock.parse(text) if len(text) <= _SHOWN else None
+    except (ValueError, OverflowError):
+        found = None
+    if found is None or not _TIME_LEAST <= found < _TIME_BEYOND:
+        expected = "ISO 8601 like 2014-05-01T05:00:00Z, or UTC milliseconds, of the years 1970 to 2100"
+        raise ParseError(f"{name}={shown(text)}: expected {expected}")
+    return found
+
+
 def required(values: Mapping[str, str], name: str) -> str:
     """Return a parameter that has to be given.
 
     :raises ParseError: if it is not
     """
-    given = values.get(name)
-    if not given:
+    if name not in values:
         raise ParseError(f"{name}= is missing")
-    return given
+    return values[name]
 
 
 def whole(values: Mapping[str, str], name: str, *, default: int) -> int:
-    """Return a whole number.
+    """Return a whole number from 0 to 2^63 - 1.
 
-    :raises ParseError: if it is none, or beyond 63 bits
+    :raises ParseError: if it is none
     """
-    given = values.get(name)
-    try:
-        number = default if given is None else int(given)
-    except ValueError:
-        raise ParseError(f"{name}={(given or '')[:_TOLD]}: expected a whole number") from None
-    if abs(number) >= 1 << 63:
-        raise ParseError(f"{name}={(given or '')[:_TOLD]}: expected a number of at most 63 bits")
-    return number
+    text = values.get(name, str(default))
+    # Digits of any script would be numbers to int().
+    if not (text.isascii() and text.isdigit() and len(text) < 20 and int(text) <= _WHOLE_MOST):
+        raise ParseError(f"{name}={shown(text)}: expected a whole number from 0 to {_WHOLE_MOST}")
+    return int(text)
+
+
+def words(values: Mapping[str, str], name: str) -> list[str] | None:
+    """Return the words between commas; None where none are given.
+
+    :raises ParseError: if there is nothing between the commas
+    """
+    if name not in values:
+        return None
+    found = [word for word in values[name].split(",") if word]
+    if not found:
+        raise ParseError(f"{name}={shown(values[name])}: expected words with commas between")
+    return found
+
+
+def choice(values: Mapping[str, str], name: str, choices: tuple[str, ...], *, default: str) -> str:
+    """Return one of some words.
+
+    :raises ParseError: if it is none of them
+    """
+    text = values.get(name, default)
+    if text not in choices:
+        raise ParseError(f"{name}={shown(text)}: expected one of {', '.join(choices)}")
+    return text

@@ -54,7 +54,9 @@ def parse(text: str) -> int:
 
     :raises ValueError: if it is neither
     """
-    if text.lstrip("-").isdigit() and len(text.lstrip("-")) > 8:
+    digits = text.removeprefix("-")
+    # Digits of any script would be numbers to int().
+    if digits.isascii() and digits.isdigit() and len(digits) > 8:
         return int(text)
     try:
         moment = dt.datetime.fromisoformat(text)

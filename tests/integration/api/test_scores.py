@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from quality.models import FeedHour
 from tests import running
@@ -10,6 +12,7 @@ from tests.builders import NOON_MSC, make_ticks
 from tests.capturing import make_rig
 from tests.piping import NAN, capture
 from tickhub.core.clock import HOUR_MS
+from tickhub.reference.models import Feed
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -64,13 +67,29 @@ def test_a_late_tick_lowers_timeliness() -> None:
     assert found["parts"]["timeliness"] == 0.666667
 
 
+def test_what_batches_say_is_read_once_for_all_feeds_of_a_source() -> None:
+    rig = make_rig("EURUSD", "EURUSD.m")
+    Feed.objects.update(instrument=rig.feeds["EURUSD"].instrument)
+    for symbol in ("EURUSD", "EURUSD.m"):
+        rig.terminal.history[symbol] = make_ticks([(0, 1.1, 1.2), (5, NAN, 1.2)])
+    rig.poller.poll()
+    running.drain()
+
+    with CaptureQueriesContext(connection) as captured:
+        answer = Client().get(f"{ADDRESS}?instrument=EURUSD&start={NOON_MSC}&end={NOON_MSC + HOUR_MS}").json()
+
+    assert [found["counts"]["held"] for found in answer["feeds"]] == [1, 1]
+    # The held ticks, and the duplicates.
+    assert sum("jsonb_array_elements" in query["sql"] for query in captured.captured_queries) == 2
+
+
 @pytest.mark.parametrize(
     ("query", "status", "detail"),
     [
         ("", 400, "instrument= is missing"),
         ("instrument=XAUUSD", 404, "instrument not known: XAUUSD"),
         ("instrument=EURUSD&start=2026-03-01&end=2026-03-20", 400, "period 2026-03-01T00:00:00.000Z to"),
-        ("instrument=EURUSD&start=soon", 400, "start: "),
+        ("instrument=EURUSD&start=soon", 400, "start=soon: expected ISO 8601"),
     ],
 )
 def test_a_question_that_cannot_be_answered_is_told_in_one_line(query: str, status: int, detail: str) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from django.core.management import load_command_class
 
+from tickhub.api import urls
 from tickhub.core.flags import HOLD, INFORMATIONAL, Flag
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -98,6 +99,14 @@ def test_every_command_is_described_with_its_options(command: str) -> None:
 
     assert text != ""
     assert {option for option in options if f"`{option}" not in text} == set()
+
+
+def test_every_address_of_the_api_is_described_and_that_it_asks_for_no_login() -> None:
+    text = (DOCS / "api.md").read_text()
+    addresses = {str(pattern.pattern).replace("<int:certificate_id>", "ID") for pattern in urls.urlpatterns}
+
+    assert {address for address in addresses if not re.search(rf"`(GET |POST )?{re.escape(address)}", text)} == set()
+    assert "without a login" in section(DOCS / "api.md", "Who may read")
 
 
 def test_every_flag_is_described_with_its_bit_and_effect() -> None:

@@ -58,6 +58,7 @@ FORMS = [
         ("Basic dXNlcjpwYXNzd29yZA==", "Basic …"),
         ("Bearer abc.def is stale", "Bearer …"),
         ("the token tk9x is stale", "the token … is stale"),
+        ("auth_token abc123def z", "auth_token … z"),
         ("sent dXNlcjpwYXNzd29yZDEyMw== twice", "sent … twice"),
         ("https://ann:pw@host/x", "…@host/x"),
         ("postgres://u:p@ss@host/db x", "…@host/db x"),
