@@ -18,6 +18,7 @@ from quality.models import (
     Delivery,
     DueHours,
     Examination,
+    FeedAgreement,
     FeedHour,
     Finding,
     Gap,
@@ -281,3 +282,14 @@ class DueHoursAdmin(FactsAdmin):
 class CertificationAdmin(FactsAdmin):
     list_display = ("source", "through_batch_id")
     list_select_related = ("source",)
+
+
+@admin.register(FeedAgreement)
+class FeedAgreementAdmin(FactsAdmin):
+    list_display = ("feed", "other", "begin", "compared_s", "disagreeing_s", "worst_points", "band_points")
+    list_filter = ("feed", "other")
+    list_select_related = ("feed", "other")
+
+    @admin.display(description="hour, UTC", ordering="hour")
+    def begin(self, row: FeedAgreement) -> str:
+        return clock.iso(row.hour * HOUR_MS)

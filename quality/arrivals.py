@@ -16,6 +16,9 @@ FACTOR = 5
 LEARNED_HOURS = 28 * 24
 LEARNED_HOURS_OF_DAY = 7 * 24
 LEARNED_HOURS_OF_ALL = 24
+# On so many hours, from its own on, a tick may bear: no hour has gaps longer than itself, and a silence of more than
+# FACTOR hours is too long anyway.
+REACH_HOURS = FACTOR + 1
 _SAME_MIN = 2
 _WEEK_HOURS = 168
 

@@ -8,11 +8,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from django.db import connection
+from django.db.models import F
 
 from quality.models import DueHours
+from tickhub.core.clock import EARLIEST_MSC, HOUR_MS, LATEST_MSC
 
 EXAMINE = DueHours.Work.EXAMINE.value
 CERTIFY = DueHours.Work.CERTIFY.value
+# What a calendar date can express. Ticks that claim times beyond are held: no such hour is examined or certified.
+_FIRST_HOUR, _END_HOUR = EARLIEST_MSC // HOUR_MS, LATEST_MSC // HOUR_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,27 +28,47 @@ class Due:
     to_hour: int
 
 
-def note(work: str, *, source_id: int, feed_ids: Iterable[int] | None, hours: Iterable[tuple[int, int]]) -> None:
+def note(
+    work: str,
+    *,
+    source_id: int,
+    feed_ids: Iterable[int] | None,
+    hours: Iterable[tuple[int, int]],
+    of_batch_id: int | None = None,
+) -> None:
     """Note runs of hours ``[from_hour, to_hour)`` in the caller's transaction, for each of some feeds.
 
-    Of :data:`EXAMINE`, which is done for all feeds of a source at once, ``feed_ids`` is None.
+    Of :data:`EXAMINE`, which is done for all feeds of a source at once, ``feed_ids`` is None. Hours beyond any date
+    are left out. With ``of_batch_id`` nothing is noted unless the hours that batches reach were noted past that one:
+    of a later one they will be.
     """
     feeds = [None] if feed_ids is None else list(feed_ids)
-    rows = [(feed_id, low, high) for feed_id in feeds for low, high in joined(hours)]
+    runs = joined((max(low, _FIRST_HOUR), min(high, _END_HOUR)) for low, high in hours)
+    rows = [(feed_id, low, high) for feed_id in feeds for low, high in runs]
     if not rows:
         return
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO quality_duehours (work, source_id, feed_id, from_hour, to_hour)"
             " SELECT %s, %s, n.feed_id, n.low, n.high FROM unnest(%s::int2[], %s::int4[], %s::int4[])"
-            " AS n (feed_id, low, high)",
-            [work, source_id, *(list(column) for column in zip(*rows, strict=True))],
+            " AS n (feed_id, low, high) WHERE %s::int8 IS NULL OR EXISTS"
+            " (SELECT FROM quality_certification WHERE source_id = %s AND through_batch_id >= %s)",
+            [
+                work,
+                source_id,
+                [feed_id for feed_id, _, _ in rows],
+                [low for _, low, _ in rows],
+                [high for _, _, high in rows],
+                of_batch_id,
+                source_id,
+                of_batch_id,
+            ],
         )
 
 
 def of_source(*, source_id: int) -> list[Due]:
-    """Return the hours of a source that are due to be examined, those noted first first."""
-    rows = DueHours.objects.filter(work=EXAMINE, source_id=source_id).order_by("pk")
+    """Return the hours of a source that are due to be examined: short runs first, so that none waits for a history."""
+    rows = DueHours.objects.filter(work=EXAMINE, source_id=source_id).order_by(F("to_hour") - F("from_hour"), "pk")
     return [Due(*row) for row in rows.values_list("pk", "from_hour", "to_hour")]
 
 
@@ -64,7 +88,7 @@ def advance(due: Due, *, to_hour: int) -> None:
 
 
 def joined(hours: Iterable[tuple[int, int]]) -> Sequence[tuple[int, int]]:
-    """Return runs ``[from_hour, to_hour)`` ascending, those that touch made one."""
+    """Return runs ``[from_hour, to_hour)``, or other periods, ascending, those that touch made one."""
     found: list[tuple[int, int]] = []
     for low, high in sorted(hours):
         if found and low <= found[-1][1]:

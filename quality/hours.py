@@ -1,12 +1,14 @@
-"""Hours of feeds, and up to where they are examined. Sole writer of both tables."""
+"""Hours of feeds, how feeds agree in them, and up to where they are examined. Sole writer of these tables."""
 
 from collections.abc import Sequence
 
 from django.db import connection
+from django.db.models import Q
 
 from quality import arrivals, gaps
+from quality.agreement import Agreement
 from quality.gaps import Kind, Stretch
-from quality.models import Examination, FeedHour, Gap
+from quality.models import Examination, FeedAgreement, FeedHour, Gap
 from tickhub.core.calendars import Calendar
 from tickhub.core.clock import HOUR_MS
 from tickhub.core.ticks import Int64s
@@ -49,6 +51,8 @@ def record(
         "session_ms": session_ms,
         "missing_ms": gaps.missing_ms(stretches),
     }
+    # What was compared with other feeds was of other ticks, perhaps.
+    FeedAgreement.objects.filter(Q(feed_id=feed_id) | Q(other_id=feed_id), hour=hour).delete()
     _, is_new = FeedHour.objects.update_or_create(feed_id=feed_id, hour=hour, defaults=values)
     return is_new
 
@@ -56,7 +60,9 @@ def record(
 def forget(*, feed_ids: list[int], from_hour: int, to_hour: int) -> None:
     """Delete hours ``[from_hour, to_hour)`` of feeds and their gaps, in the caller's transaction: their ticks have
     other times now."""
-    FeedHour.objects.filter(feed_id__in=feed_ids, hour__gte=from_hour, hour__lt=to_hour).delete()
+    within = Q(hour__gte=from_hour, hour__lt=to_hour)
+    FeedAgreement.objects.filter(within & (Q(feed_id__in=feed_ids) | Q(other_id__in=feed_ids))).delete()
+    FeedHour.objects.filter(within, feed_id__in=feed_ids).delete()
     Gap.objects.filter(feed_id__in=feed_ids, from_msc__gte=from_hour * HOUR_MS, from_msc__lt=to_hour * HOUR_MS).delete()
 
 
@@ -68,3 +74,19 @@ def advance(*, source_id: int, next_hour: int) -> None:
 def turn_back(*, source_id: int, next_hour: int) -> None:
     """Note that hours of a source from ``next_hour`` on are not examined, in the caller's transaction."""
     Examination.objects.filter(pk=source_id, next_hour__gt=next_hour).update(next_hour=next_hour)
+
+
+def record_agreement(*, feed_id: int, other_id: int, hour: int, agreement: Agreement, is_judged: bool) -> None:
+    """Write how two feeds agreed in an hour, once; in the caller's transaction."""
+    FeedAgreement.objects.update_or_create(
+        feed_id=feed_id,
+        other_id=other_id,
+        hour=hour,
+        defaults={
+            "compared_s": agreement.compared_s,
+            "disagreeing_s": agreement.disagreeing_s,
+            "worst_points": agreement.worst_points,
+            "band_points": agreement.band_points if is_judged else None,
+            "first_msc": agreement.first_msc,
+        },
+    )

@@ -9,7 +9,7 @@ from quality.budget import Budget, Run
 from quality.checks import clocks, neighbours, prices, reverts, runs, sessions, tickflags, times, volumes
 from quality.checks.columns import Fields
 from quality.layout import Layout
-from quality.rules import Thresholds
+from quality.rules import DEFAULTS, Thresholds
 from tickhub.core.batch import Batch, Part
 from tickhub.core.clock import DAY_MS, LATEST_MSC
 from tickhub.core.errors import PermanentError
@@ -17,6 +17,8 @@ from tickhub.core.flags import HOLD, Flag, FlagArray
 from tickhub.core.ticks import Int64s, Mask
 from tickhub.reference.queries import FeedFacts
 
+# No tick is that old at its poll.
+_NEVER = 1 << 62
 _Checks = dict[Flag, Callable[[], Mask]]
 
 
@@ -127,6 +129,7 @@ def _of_poll(batch: Batch, facts: Mapping[int, FeedFacts], ticks: Fields, limits
         Flag.UNSTORABLE: lambda: prices.unstorable(ticks, seq=batch.seq),
         Flag.LATE: lambda: batch.late,
         Flag.FUTURE: lambda: times.future(ticks, poll_msc=batch.poll_msc, tolerance_ms=limits.future_tolerance_ms),
+        Flag.STALE: lambda: _stale(batch, ticks, limits),
         Flag.AMBIGUOUS_TIME: lambda: _of_parts(batch, clocks.ambiguous_time),
         Flag.NO_SUCH_TIME: lambda: _of_parts(batch, clocks.no_such_time),
         Flag.OUT_OF_SESSION: lambda: sessions.out_of_session(
@@ -153,6 +156,15 @@ def _outside_band(layout: Layout) -> Mask:
         return np.zeros(layout.count, dtype=bool)
     low, high = layout.band("low", otherwise=-np.inf), layout.band("high", otherwise=np.inf)
     return prices.outside_band(layout.ticks, low=low, high=high)
+
+
+def _stale(batch: Batch, ticks: Fields, limits: Limits) -> Mask:
+    ages = [limits.thresholds.get(part.feed_id, DEFAULTS).stale_ms for part in batch.parts]
+    if all(age_ms is None for age_ms in ages):
+        return np.zeros(len(batch.ticks), dtype=bool)
+    # Of a feed that is not judged no tick is so old.
+    known = np.array([_NEVER if age_ms is None else age_ms for age_ms in ages], dtype=np.int64)
+    return times.stale(ticks, poll_msc=batch.poll_msc, age_ms=np.repeat(known, [part.count for part in batch.parts]))
 
 
 def _revert(layout: Layout, found: list[reverts.Reverts]) -> Mask:

@@ -1,15 +1,16 @@
 """Reads of findings, incidents, quarantine, thresholds, examined hours and gaps."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from django.db.models import F, Max, Min, Q, QuerySet, Value
+from django.db import connection
+from django.db.models import F, Max, Min, Q, QuerySet, Sum, Value
 
 from quality import arrivals, rules
 from quality.completeness import Hour
 from quality.gaps import MISSING
-from quality.models import Examination, FeedHour, Gap, Incident, QuarantinedTick, Threshold
+from quality.models import Examination, FeedAgreement, FeedHour, Gap, Incident, QuarantinedTick, Threshold
 from quality.rules import Row, Version
 from tickhub.core import ticks as tick_arrays
 from tickhub.core.ticks import Int64s, Mask, Ticks
@@ -55,9 +56,9 @@ def held_places(*, batch_id: int) -> tuple[Int64s, Int64s]:
     return numbers[:, 0], numbers[:, 1]
 
 
-def earliest_held(*, feed_id: int) -> int | None:
-    """Return the time of a feed's first tick that came to quarantine, UTC milliseconds; None where none has."""
-    return QuarantinedTick.objects.filter(feed_id=feed_id).aggregate(first=Min("time_msc"))["first"]
+def earliest_held(*, feed_ids: Collection[int]) -> int | None:
+    """Return the time of the first tick of feeds that came to quarantine, UTC milliseconds; None where none has."""
+    return QuarantinedTick.objects.filter(feed_id__in=feed_ids).aggregate(first=Min("time_msc"))["first"]
 
 
 def batches_of(*, row_ids: list[int]) -> dict[int, list[int]]:
@@ -154,6 +155,36 @@ def thresholds(*, up_to: int | None = None) -> Version:
 def next_hour(*, source_id: int) -> int | None:
     """Return the first UTC hour of a source that is not examined; None where none is."""
     return Examination.objects.filter(pk=source_id).values_list("next_hour", flat=True).first()
+
+
+def not_compared(*, limit: int) -> list[tuple[int, int, int]]:
+    """Return pairs of feeds of one instrument and examined hours in which both have ticks that are not compared yet,
+    ``(feed, other, hour)``, the newest hours first."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT a.feed_id, b.feed_id, a.hour FROM quality_feedhour a JOIN reference_feed fa ON fa.id = a.feed_id"
+            " JOIN reference_feed fb ON fb.instrument_id = fa.instrument_id AND fb.id > fa.id"
+            " JOIN quality_feedhour b ON b.feed_id = fb.id AND b.hour = a.hour"
+            " LEFT JOIN quality_feedagreement g ON g.feed_id = a.feed_id AND g.other_id = b.feed_id AND g.hour = a.hour"
+            " WHERE g.id IS NULL AND a.ticks > 0 AND b.ticks > 0 ORDER BY a.hour DESC, 1, 2 LIMIT %s",
+            [limit],
+        )
+        return [(int(feed_id), int(other_id), int(hour)) for feed_id, other_id, hour in cursor.fetchall()]
+
+
+def newest_agreement(*, feed_id: int, other_id: int) -> FeedAgreement | None:
+    """Return how two feeds agreed in the newest hour in which they were compared in any second."""
+    rows = FeedAgreement.objects.filter(feed_id=feed_id, other_id=other_id, compared_s__gt=0)
+    return rows.order_by("-hour").first()
+
+
+def compared(*, feed_id: int, from_hour: int, to_hour: int) -> dict[int, tuple[int, int]]:
+    """Return in how many seconds of each hour of ``[from_hour, to_hour)`` a feed was compared, and disagreed, with
+    others; where the check is off, in none."""
+    rows = FeedAgreement.objects.filter(Q(feed_id=feed_id) | Q(other_id=feed_id), hour__gte=from_hour, hour__lt=to_hour)
+    sums = rows.exclude(band_points=None).order_by("hour").values("hour")
+    found = sums.annotate(of=Sum("compared_s"), bad=Sum("disagreeing_s")).values_list("hour", "of", "bad")
+    return {hour: (of, bad) for hour, of, bad in found}
 
 
 def first_examined(*, source_id: int) -> int | None:

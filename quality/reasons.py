@@ -12,6 +12,7 @@ _REASONS = {
     "NO_LAST": "last is 0",
     "CROSSED": "bid is above ask",
     "LATE": "it appeared behind the cursor",
+    "STALE": "it was older at its poll than the instrument allows",
     "FUTURE": "it is later than the terminal's time of the poll",
     "REPEAT": "it equals the tick before it",
     "SPREAD_OUTLIER": "its spread is far above those before it",

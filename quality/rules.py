@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 # Raised with each change of a check or of a default below: what a batch was judged by names it.
-REVISION = 3
+REVISION = 4
 
 
 class Effect(enum.StrEnum):
@@ -33,6 +33,9 @@ class Thresholds:
     grid_points: int | None = 1
     band_low_points: int | None = None
     band_high_points: int | None = None
+    stale_ms: int | None = None
+    disagree_factor: int | None = 3
+    disagree_floor_points: int | None = 20
 
 
 DEFAULTS = Thresholds()
@@ -47,6 +50,9 @@ BOUNDS = {
     "GRID_POINTS": (1, 1_000_000_000),
     "BAND_LOW_POINTS": (-(1 << 52), 1 << 52),
     "BAND_HIGH_POINTS": (-(1 << 52), 1 << 52),
+    "STALE_MS": (0, 1 << 52),
+    "DISAGREE_FACTOR": (0, 1_000_000),
+    "DISAGREE_FLOOR_POINTS": (0, 1_000_000_000),
 }
 
 

@@ -135,6 +135,7 @@ class WireClient:
         self.frames_sent: list[str | bytes] = []
         self.answers: list[Json] = []
         self.is_settled = False
+        self.validated: list[Json] = []
         self.is_recovering = False
 
     def say(self, **message: Any) -> None:  # Any: JSON
@@ -257,6 +258,8 @@ class WireClient:
                 self.reads += 1
             case "welcome":
                 self._take(message)
+            case "validated":
+                self.validated.append(message)
             case "settled":
                 self.is_settled = True
 

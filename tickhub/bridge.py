@@ -16,6 +16,7 @@ from ingest.gate import Gate
 from ingest.target import Options
 from ingest.wire import limits
 from tickhub import disk, epochs, publishing, repeating
+from tickhub.api import validating
 from tickhub.stops import DiskGate
 
 _SETTLE_S = 8.0
@@ -43,6 +44,7 @@ def make() -> Bridge:
             gate=_gate,
             repeat=repeating.repeat,
             leave=epochs.leave,
+            validate=validating.answer,
         ),
         lease_ttl_ms=settings.LEASE_TTL_MS,
     )

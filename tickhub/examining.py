@@ -9,7 +9,7 @@ import random
 
 from django.db import transaction
 
-from ingest import backfill, leases, links, stored
+from ingest import backfill, inbox, leases, links, stored
 from ingest import queries as inbox_queries
 from quality import arrivals, certificates, due_hours, gaps, hours, missing
 from quality import queries as quality_queries
@@ -40,30 +40,30 @@ def examine(*, budget_s: float = _BUDGET_S) -> int:
     started_s, done = clock.monotonic_s(), 0
     under_way = list(reference.sources())
     random.shuffle(under_way)
+    earliest: dict[int, int | None] = {}
     for source in under_way:
         while reaching.note(source_id=source.pk) and clock.monotonic_s() - started_s < budget_s:
             pass
-        _note_changes(source)
+        earliest[source.pk] = _earliest_hour(source)
+        _note_changes(source, earliest[source.pk])
     while under_way:
         for source in list(under_way):
             if clock.monotonic_s() - started_s > budget_s:
                 return done
-            if _examine_one(source):
+            if _examine_one(source, earliest[source.pk]):
                 done += 1
             else:
                 under_way.remove(source)
     return done
 
 
-def _note_changes(source: Source) -> None:
+def _note_changes(source: Source, first_hour: int | None) -> None:
     """Note the hours before the first examined one that have ticks by now, and those of another calendar."""
     begun = quality_queries.first_examined(source_id=source.pk)
     if begun is None:
         return
-    feeds = list(reference.feeds(source=source.name))
-    first_hour = _earliest_hour(feeds)
     runs = [] if first_hour is None else [(first_hour, begun)]
-    for feed in feeds:
+    for feed in reference.feeds(source=source.name):
         label = hours.label_of(reference.calendar_of(feed))
         runs += quality_queries.examined_otherwise(feed_id=feed.pk, calendar=label)
     runs += _read_again(source)
@@ -74,7 +74,7 @@ def _note_changes(source: Source) -> None:
 
 
 def _read_again(source: Source) -> list[tuple[int, int]]:
-    """Return the hours with gaps of a lost connection whose times were read again since."""
+    """Return the hours with gaps of a lost connection whose times were read again since, and those that it bears on."""
     lost = [gap for gap in quality_queries.open_gaps(source_id=source.pk) if gap.kind == Kind.DISCONNECTED]
     if not lost:
         return []
@@ -84,35 +84,42 @@ def _read_again(source: Source) -> list[tuple[int, int]]:
         from_msc=min(gap.from_msc for gap in lost),
         to_msc=max(gap.to_msc for gap in lost),
     )
+    # One gap may have been read again in pieces.
+    read = {feed_id: due_hours.joined([(0, proven_msc), *periods]) for feed_id, periods in done.items()}
     return [
-        (gap.from_msc // HOUR_MS, gap.from_msc // HOUR_MS + 1)
+        (gap.from_msc // HOUR_MS, gap.from_msc // HOUR_MS + arrivals.REACH_HOURS)
         for gap in lost
-        if any(low <= gap.from_msc and gap.to_msc <= high for low, high in [(0, proven_msc), *done[gap.feed_id]])
+        if any(low <= gap.from_msc and gap.to_msc <= high for low, high in read[gap.feed_id])
     ]
 
 
-def _examine_one(source: Source) -> bool:
-    """Examine the next hour of a source; return whether there was one."""
+def _examine_one(source: Source, earliest_hour: int | None) -> bool:
+    """Examine the next hour of a source, whose first tick is of an hour given; return whether there was one."""
+    if earliest_hour is None:
+        return False
     feeds = list(reference.feeds(source=source.name))
-    first_hour, end_hour = _first_hour(source, feeds), _end_hour(source, feeds)
-    if first_hour is not None and first_hour < end_hour:
+    known = quality_queries.next_hour(source_id=source.pk)
+    first_hour, end_hour = earliest_hour if known is None else known, _end_hour(source, feeds)
+    if first_hour < end_hour:
         _examine_next(source, feeds, first_hour=first_hour, end_hour=end_hour)
         return True
-    return _examine_due(source, feeds)
+    return known is not None and _examine_due(source, feeds, first_hour=earliest_hour)
 
 
-def _examine_due(source: Source, feeds: list[Feed]) -> bool:
-    """Examine one hour that is due again; return whether there was one."""
+def _examine_due(source: Source, feeds: list[Feed], *, first_hour: int) -> bool:
+    """Examine one hour that is due again, none before the first; return whether there was one."""
     with transaction.atomic(durable=True):
-        examined_to, first_hour = quality_queries.next_hour(source_id=source.pk), _earliest_hour(feeds)
-        if examined_to is None or first_hour is None:
-            return False
-        hours.begin(source_id=source.pk, first_hour=examined_to)
+        examined_to = hours.begin(source_id=source.pk, first_hour=first_hour)
+        # A batch that had failed may be noted already while it waits again: its hours are examined once it is stored.
+        waiting_msc = inbox.first_waiting_msc(source_id=source.pk)
+        wait_hour = None if waiting_msc is None else waiting_msc // HOUR_MS
         for due in due_hours.of_source(source_id=source.pk):
             # Beyond what was examined the hours come to their turn anyway.
             end_hour = min(due.to_hour, examined_to)
             hour = max(due.from_hour, first_hour)
             if hour < end_hour:
+                if wait_hour is not None and hour >= wait_hour:
+                    continue
                 _examine_hour(source, feeds, hour)
                 following = _next_hour(feeds, after_hour=hour, end_hour=end_hour)
                 due_hours.advance(due, to_hour=due.to_hour if following >= end_hour else following)
@@ -121,18 +128,10 @@ def _examine_due(source: Source, feeds: list[Feed]) -> bool:
     return False
 
 
-def _first_hour(source: Source, feeds: list[Feed]) -> int | None:
-    """Return the hour to go on with: at first that of the source's earliest stored tick, None where there is none."""
-    known = quality_queries.next_hour(source_id=source.pk)
-    if known is not None:
-        return known
-    return _earliest_hour(feeds)
-
-
-def _earliest_hour(feeds: list[Feed]) -> int | None:
-    """Return the hour of the first tick of all feeds, stored or held; None where there is none."""
-    known = [reader.earliest(feed_id=feed.pk) for feed in feeds]
-    known += [quality_queries.earliest_held(feed_id=feed.pk) for feed in feeds]
+def _earliest_hour(source: Source) -> int | None:
+    """Return the hour of the first tick of a source's feeds, stored or held; None where there is none."""
+    feed_ids = [feed.pk for feed in reference.feeds(source=source.name)]
+    known = (reader.earliest_of(feed_ids=feed_ids), quality_queries.earliest_held(feed_ids=feed_ids))
     times_msc = [at for at in known if at is not None]
     return min(times_msc) // HOUR_MS if times_msc else None
 

@@ -23,7 +23,7 @@ from quality.findings import Observation
 from quality.inspection import Judgement
 from storage import latest, partitions, tick_writer
 from storage.tick_writer import Collision, Written
-from tickhub import judging, recertifying, round_trips
+from tickhub import judging, reaching, round_trips
 from tickhub.core import clock, digest, metrics
 from tickhub.core import flags as quality_flags
 from tickhub.core.batch import Batch
@@ -223,12 +223,9 @@ def _process_carefully(batch_id: int, left_out: list[int]) -> list[latest.Latest
 
 
 def _note_if_old(batch: Batch) -> None:
-    """Have the hours of a batch that was failed certified again: they may be certified, and count its ticks as failed.
-
-    Of one that only waited no hour is certified yet, and a note does no harm.
-    """
+    """Have the hours of a batch that was failed examined and certified again: that may have been done without it."""
     if clock.now_msc() - batch.captured_msc > _OLD_MS:
-        recertifying.note(batch)
+        reaching.note_passed(batch)
 
 
 def _observe(batch: Batch, judged: Judgement) -> list[Observation]:

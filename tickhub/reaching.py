@@ -1,12 +1,15 @@
 """Which hours that were examined or certified new batches reach: they are noted as due again, batch after batch."""
 
+from collections.abc import Iterable
+
 from django.db import transaction
 
 from ingest import stored
-from quality import certificates, due_hours
+from quality import arrivals, certificates, due_hours
 from quality import queries as quality_queries
 from quality.models import Certification
 from storage import reader
+from tickhub.core.batch import Batch
 from tickhub.core.clock import HOUR_MS
 from tickhub.reference import queries as reference
 from tickhub.reference.models import Feed
@@ -34,14 +37,33 @@ def note(*, source_id: int) -> bool:
             through_id=through_id,
             before_msc=max(examined_hour * HOUR_MS, *certified.values()),
         )
-        # What closes a silence at an hour's end closes the piece of it in the next hour too.
-        again = [(hour, hour + 2) for _, hour in reached if hour < examined_hour]
-        due_hours.note(due_hours.EXAMINE, source_id=source_id, feed_ids=None, hours=again)
+        note_to_examine(source_id=source_id, hours={hour for _, hour in reached if hour < examined_hour})
         for feed_id, until_msc in certified.items():
             own = [(hour, hour + 1) for of_feed, hour in reached if of_feed == feed_id and hour * HOUR_MS < until_msc]
             due_hours.note(due_hours.CERTIFY, source_id=source_id, feed_ids=[feed_id], hours=own)
         Certification.objects.filter(pk=source_id).update(through_batch_id=through_id)
     return True
+
+
+def note_passed(batch: Batch) -> None:
+    """Note the hours of a batch that had failed when its turn came, in the transaction that stores it."""
+    reached = [(part.feed_id, hour) for part in batch.parts for hour in part.hours]
+    note_to_examine(source_id=batch.source_id, hours={hour for _, hour in reached}, of_batch_id=batch.batch_id)
+    for part in batch.parts:
+        due_hours.note(
+            due_hours.CERTIFY,
+            source_id=batch.source_id,
+            feed_ids=[part.feed_id],
+            hours=[(hour, hour + 1) for hour in part.hours],
+            of_batch_id=batch.batch_id,
+        )
+
+
+def note_to_examine(*, source_id: int, hours: Iterable[int], of_batch_id: int | None = None) -> None:
+    """Note hours of a source in which ticks came or went, with those behind them that such a tick may bear on, in the
+    caller's transaction; ``of_batch_id`` as in :func:`quality.due_hours.note`."""
+    runs = [(hour, hour + arrivals.REACH_HOURS) for hour in hours]
+    due_hours.note(due_hours.EXAMINE, source_id=source_id, feed_ids=None, hours=runs, of_batch_id=of_batch_id)
 
 
 def note_all(feed: Feed) -> None:
@@ -63,7 +85,7 @@ def first_hour(feed: Feed) -> int | None:
     """Return the hour of a feed's first tick, stored, held, or in a batch of its source that is not decided on."""
     known = (
         reader.earliest(feed_id=feed.pk),
-        quality_queries.earliest_held(feed_id=feed.pk),
+        quality_queries.earliest_held(feed_ids=[feed.pk]),
         stored.first_undecided_msc(source_id=feed.source_id),
     )
     times_msc = [at for at in known if at is not None]

@@ -42,6 +42,7 @@ def _counts_of(feed: Feed, own: FeedLedger, from_hour: int, to_hour: int) -> dic
         row.hour: row for row in quality_queries.examined(feed_id=feed.pk, from_hour=from_hour, to_hour=to_hour)
     }
     hours = {hour for hour in (own.held.keys() | own.duplicates.keys()) if from_hour <= hour < to_hour}
+    compared = quality_queries.compared(feed_id=feed.pk, from_hour=from_hour, to_hour=to_hour)
     found = {}
     for hour in sorted(hours | stored.keys() | examined.keys()):
         count, (invalid, untimely, collided) = stored.get(hour, (0, [0, 0, 0]))
@@ -55,5 +56,7 @@ def _counts_of(feed: Feed, own: FeedLedger, from_hour: int, to_hour: int) -> dic
             duplicates=own.duplicates.get(hour, ZERO).count,
             session_ms=None if time is None else time.session_ms,
             missing_ms=0 if time is None else time.missing_ms,
+            compared_s=compared.get(hour, (0, 0))[0],
+            disagreeing_s=compared.get(hour, (0, 0))[1],
         )
     return found

@@ -13,6 +13,7 @@ from quality import incidents, lifecycle
 from quality.notifying import rounds
 from storage import latest
 from tickhub import (
+    agreeing,
     certifying,
     consistency,
     disk,
@@ -123,12 +124,13 @@ def watch_sources(**_: object) -> None:
 
 @app.task(name="tickhub.examine_hours")
 def examine_hours(**_: object) -> None:
-    """Examine the hours that are complete by now, certify them, and compare the stations of those whose turn it is.
+    """Examine the hours that are complete by now, certify them, compare feeds with one another, and stations.
 
     One after another and shortly: ticks wait for no more than one worker of several, and the next run goes on.
     """
     examining.examine(budget_s=_LOOK_S)
     certify()
+    agreeing.compare(until_s=clock.monotonic_s() + _LOOK_S)
     consistency.watch(until_s=clock.monotonic_s() + _LOOK_S)
 
 

@@ -23,6 +23,8 @@ from ingest.wire.messages import (
     Hello,
     Rows,
     Settled,
+    Validate,
+    Validated,
     Welcome,
 )
 
@@ -125,7 +127,7 @@ class Connection:
                 await self._wait_for_room()
                 self.link.note_time(message.now_msc)
                 self.link.put(message)
-            case Done():
+            case Done() | Validate():
                 await self._wait_for_room()
                 self.link.put(message)
             case EpochRead():
@@ -174,7 +176,7 @@ class Connection:
                 await asyncio.wait_for(self._write(message), limits.DEAD_S)
             except TimeoutError:
                 raise Closing(closing.SILENT, f"nothing read for {limits.DEAD_S} s") from None
-            if isinstance(message, Answer | Settled) or self._answers_epoch(message):
+            if isinstance(message, Answer | Settled | Validated) or self._answers_epoch(message):
                 self._room.release()
 
     def _answers_epoch(self, message: FromBridge) -> bool:

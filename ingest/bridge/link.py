@@ -19,6 +19,7 @@ from ingest.wire.messages import (
     FromBridge,
     ReadRequest,
     Rows,
+    Validate,
 )
 from tickhub.core import clock
 from tickhub.core.errors import TickhubError
@@ -32,7 +33,7 @@ _ANSWERS_MOST = 4
 
 AgentAnswer: TypeAlias = Digests | Rows | Failed
 # What the thread takes in order.
-InTurn: TypeAlias = Frame | Beat | EpochRead | Done
+InTurn: TypeAlias = Frame | Beat | EpochRead | Done | Validate
 
 
 class LinkEnded(TickhubError):

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 from ingest import epochstart, leases, rereads
 from ingest.backfill import Backfiller
@@ -27,7 +27,20 @@ from ingest.synchronising import DOUBT_S
 from ingest.target import Options, Target
 from ingest.wire import closing
 from ingest.wire.closing import Closing, Malformed
-from ingest.wire.messages import Answer, Beat, Condition, Cursor, Done, EpochRead, Frame, Hello, Settled, Welcome
+from ingest.wire.messages import (
+    Answer,
+    Beat,
+    Condition,
+    Cursor,
+    Done,
+    EpochRead,
+    Frame,
+    Hello,
+    Settled,
+    Validate,
+    Validated,
+    Welcome,
+)
 from tickhub.core import clock, metrics
 from tickhub.core.errors import PermanentError
 
@@ -65,6 +78,8 @@ class Means:
     repeat: Repeat
     # Records what of an epoch that is over was not read, and what cannot be told from the next one's.
     leave: Callable[[Poller, Sequence[Unread]], None]
+    # Judges ticks that are not captured: the status and the body that the REST endpoint would answer.
+    validate: Callable[[dict[str, Any]], tuple[int, dict[str, Any]]]  # Any: JSON
 
 
 class Session:
@@ -176,6 +191,8 @@ class Session:
         elif isinstance(message, EpochRead):
             epochend.check(self._poller, message)
             self._leaving = epochend.Leaving(message, self._poller.settler.coverage.proven_msc, clock.monotonic_s())
+        elif isinstance(message, Validate):
+            self._link.send(self._validated(message))
         elif isinstance(message, Done):
             self._link.send(Settled(is_compared=self._settle()))
         elif self._link.is_stopping and not self._link.is_settled:
@@ -188,6 +205,10 @@ class Session:
         self._repeat(self._look_after)
         if self._leaving is not None:
             self._leave(self._leaving)
+
+    def _validated(self, asked: Validate) -> Validated:
+        status, body = self._means.validate(asked.body)
+        return Validated(asked.number, status, body)
 
     def _refuse_other_clock(self) -> None:
         """End the connection where its newest time is none: it decides which days are plausible."""

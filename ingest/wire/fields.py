@@ -72,6 +72,13 @@ class Fields:
         """Return a whole number, None where it is missing or null."""
         return None if self.get(name) is None else self.integer(name, bounds)
 
+    def json_object(self, name: str) -> dict[str, Any]:  # Any: JSON
+        """Return an object as it is."""
+        value = self.get(name)
+        if not isinstance(value, dict):
+            raise Malformed(f"{self._name(name)}: expected an object")
+        return value
+
     def items(self, name: str, read: Callable[[object, str], _T], *, most: int) -> tuple[_T, ...]:
         """Return the items of an array, each read."""
         value = self.get(name)

@@ -30,6 +30,8 @@ from ingest.wire.messages import (
     Settled,
     Symbol,
     TerminalError,
+    Validate,
+    Validated,
     Welcome,
     WireEpoch,
 )
@@ -271,6 +273,14 @@ def _read_request(fields: Fields) -> ReadRequest:
     )
 
 
+def _validate(fields: Fields) -> Validate:
+    return Validate(fields.integer("number", UINT64), fields.json_object("body"))
+
+
+def _validated(fields: Fields) -> Validated:
+    return Validated(fields.integer("number", UINT64), fields.integer("status", (100, 599)), fields.json_object("body"))
+
+
 _FROM_AGENT: dict[str, Callable[[Fields], FromAgent]] = {
     "hello": _hello,
     "frame": _frame,
@@ -281,6 +291,7 @@ _FROM_AGENT: dict[str, Callable[[Fields], FromAgent]] = {
     "facts": _facts,
     "epoch_read": _epoch_read,
     "done": lambda _: Done(),
+    "validate": _validate,
 }
 _FROM_BRIDGE: dict[str, Callable[[Fields], FromBridge]] = {
     "welcome": _welcome,
@@ -289,6 +300,7 @@ _FROM_BRIDGE: dict[str, Callable[[Fields], FromBridge]] = {
     "digest": _digest_request,
     "read": _read_request,
     "beat": _beat,
+    "validated": _validated,
     "settled": lambda fields: Settled(fields.boolean("is_compared", default=True)),
 }
 
@@ -361,4 +373,6 @@ _PLAIN: dict[type, str] = {
     EpochRead: "epoch_read",
     Done: "done",
     Settled: "settled",
+    Validate: "validate",
+    Validated: "validated",
 }

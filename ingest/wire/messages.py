@@ -5,7 +5,7 @@ and how many of its ticks.
 """
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from ingest.wire import limits
 from tickhub.core.digest import Digest
@@ -216,5 +216,22 @@ class Settled:
     is_compared: bool = True
 
 
-FromAgent: TypeAlias = Hello | Frame | Digests | Rows | Failed | Beat | Facts | EpochRead | Done
-FromBridge: TypeAlias = Welcome | Answer | DigestRequest | ReadRequest | Beat | Settled
+@dataclass(frozen=True, slots=True)
+class Validate:
+    """Ticks to be judged and not captured; ``body`` is what the REST endpoint takes as JSON."""
+
+    number: int
+    body: dict[str, Any]  # Any: JSON
+
+
+@dataclass(frozen=True, slots=True)
+class Validated:
+    """What the REST endpoint answers: its status, and its JSON."""
+
+    number: int
+    status: int
+    body: dict[str, Any]  # Any: JSON
+
+
+FromAgent: TypeAlias = Hello | Frame | Digests | Rows | Failed | Beat | Facts | EpochRead | Done | Validate
+FromBridge: TypeAlias = Welcome | Answer | DigestRequest | ReadRequest | Beat | Settled | Validated

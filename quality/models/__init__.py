@@ -1,6 +1,6 @@
 """The tables of this app, by subject."""
 
-from quality.models.hours import Certificate, Certification, DueHours, Examination, FeedHour, Gap
+from quality.models.hours import Certificate, Certification, DueHours, Examination, FeedAgreement, FeedHour, Gap
 from quality.models.incidents import Channel, Delivery, Finding, Incident
 from quality.models.ticks import QuarantinedTick, Threshold, UnjudgedBatch
 
@@ -11,6 +11,7 @@ __all__ = [
     "Delivery",
     "DueHours",
     "Examination",
+    "FeedAgreement",
     "FeedHour",
     "Finding",
     "Gap",

@@ -118,6 +118,33 @@ class Certificate(models.Model):
         return f"certificate {self.number} of feed {self.feed_id}"
 
 
+class FeedAgreement(models.Model):
+    """How well the prices of two feeds of one instrument agreed in one UTC hour: see :mod:`quality.agreement`."""
+
+    feed = models.ForeignKey(Feed, on_delete=models.PROTECT, related_name="+")
+    other = models.ForeignKey(Feed, on_delete=models.PROTECT, related_name="+")
+    hour = models.IntegerField(help_text="Hours since 1970, UTC.")
+    compared_s = models.IntegerField(help_text="Seconds in which both had a price.")
+    disagreeing_s = models.IntegerField()
+    worst_points = models.FloatField(help_text="The largest difference.")
+    band_points = models.FloatField(null=True, help_text="They disagree beyond it; empty: the check is off.")
+    first_msc = models.BigIntegerField(null=True, help_text="The first second in which they disagree, UTC.")
+
+    class Meta:
+        ordering = ["-hour", "feed_id", "other_id"]
+        constraints = [
+            models.UniqueConstraint(fields=["feed", "other", "hour"], name="feed_agreement_once"),
+            models.CheckConstraint(condition=models.Q(feed__lt=models.F("other")), name="feed_agreement_of_two"),
+            models.CheckConstraint(
+                condition=models.Q(disagreeing_s__gte=0, disagreeing_s__lte=models.F("compared_s")),
+                name="feed_agreement_within_compared",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"feeds {self.feed_id} and {self.other_id} in hour {self.hour}"
+
+
 class DueHours(models.Model):
     """Hours of a source, or of one feed, that are to be looked at again, as something about them has changed."""
 

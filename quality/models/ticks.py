@@ -65,6 +65,9 @@ class Threshold(models.Model):
         GRID_POINTS = "GRID_POINTS", "OFF_GRID: the step of prices in points"
         BAND_LOW_POINTS = "BAND_LOW_POINTS", "OUTSIDE_BAND: lowest price in points"
         BAND_HIGH_POINTS = "BAND_HIGH_POINTS", "OUTSIDE_BAND: highest price in points"
+        STALE_MS = "STALE_MS", "STALE: milliseconds old at the poll that brought it"
+        DISAGREE_FACTOR = "DISAGREE_FACTOR", "DISAGREES: times the larger mean spread of two feeds"
+        DISAGREE_FLOOR_POINTS = "DISAGREE_FLOOR_POINTS", "DISAGREES: and so many points"
         GROUP = "GROUP", "the group that the instrument belongs to"
 
     class Effect(models.TextChoices):
@@ -76,7 +79,7 @@ class Threshold(models.Model):
         Instrument, on_delete=models.PROTECT, null=True, blank=True, related_name="+", help_text="Empty: not for one."
     )
     group = models.CharField(max_length=40, blank=True, help_text="Empty, with no instrument: for every instrument.")
-    name = models.CharField(max_length=20, choices=Name.choices)
+    name = models.CharField(max_length=30, choices=Name.choices)
     effect = models.CharField(max_length=9, choices=Effect.choices, default=Effect.SET)
     value = models.BigIntegerField(null=True, blank=True, help_text="0 means 0.")
     set_at = models.DateTimeField(db_default=Now())

@@ -91,6 +91,14 @@ TOLD: Mapping[str, Mapping[str, Shape]] = {
     "CLOCK_MISMATCH": _CLOCK,
     "CONNECTION_UNSTABLE": _CONNECTION,
     "DIGITS_DIFFER": {"symbol": _words, "instrument": _words, **_figures("digits", "instrument_digits")},
+    "DISAGREES": {
+        **_figures("compared_s", "disagreeing_s", "worst_points", "band_points"),
+        "symbol": _words,
+        "name": _words,
+        "hour": _time,
+        "first": _KEY,
+        "message": _words,
+    },
     "DISK_FULL": _figures("free_bytes"),
     "EPOCH_UNREAD": {"epoch_ended": _time, "feeds": [{"symbol": _words, **_figures("from_msc", "backfill")}]},
     "ERROR_RATE_RISING": {

@@ -18,6 +18,7 @@ from quality.models import (
     Channel,
     DueHours,
     Examination,
+    FeedAgreement,
     FeedHour,
     Gap,
     Incident,
@@ -33,7 +34,7 @@ from tickhub.core import clock
 from tickhub.core.clock import HOUR_MS
 from tickhub.core.symbols import SymbolFacts
 from tickhub.reference import facts, sources
-from tickhub.reference.models import ClockCorrection, Instrument, Source
+from tickhub.reference.models import ClockCorrection, Feed, Instrument, Source
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -72,6 +73,9 @@ def capture_something() -> None:
     rounds.notify(until_s=clock.monotonic_s())
     new = New(1, 1, NOON_MSC, NOON_MSC + HOUR_MS, is_whole=True, through_batch_id=1, document="{}", sha256="0" * 64)
     certificates.append([new], feed_id=rig.feeds["EURUSD"].pk)
+    feed = Feed.objects.get()
+    other = Feed.objects.create(source=feed.source, instrument=feed.instrument, symbol="EURUSD.x", begins_msc=0)
+    FeedAgreement.objects.create(feed=feed, other=other, hour=1, compared_s=10, disagreeing_s=0, worst_points=1)
     DueHours.objects.create(work="EXAMINE", source=Source.objects.get(), from_hour=1, to_hour=2)
     Certification.objects.create(source=Source.objects.get(), through_batch_id=1)
     UnjudgedBatch.objects.create(batch_id=1, source=Source.objects.get(), checks=["STUCK"])

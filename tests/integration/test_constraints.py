@@ -14,6 +14,7 @@ from quality.models import (
     Channel,
     Delivery,
     DueHours,
+    FeedAgreement,
     FeedHour,
     Gap,
     Incident,
@@ -92,6 +93,16 @@ def delivery(rig: Rig, times: int = 1, **changed: object) -> None:
     told = {"incident": Incident.objects.get(), "channel": channel(), "event": "OPENED"} | changed
     for _ in range(times):
         Delivery.objects.create(message_id=uuid.uuid4(), **told)
+
+
+def agreement(rig: Rig, times: int = 1, **changed: object) -> None:
+    feed = rig.feeds["EURUSD"]
+    other, _ = Feed.objects.get_or_create(
+        source=feed.source, symbol="EURUSD.x", defaults={"instrument": feed.instrument, "begins_msc": 0}
+    )
+    facts = {"feed": feed, "other": other, "hour": 1, "compared_s": 10, "disagreeing_s": 0, "worst_points": 1.0}
+    for _ in range(times):
+        FeedAgreement.objects.create(**facts | changed)
 
 
 def due_hours(rig: Rig, **changed: object) -> None:
@@ -222,6 +233,9 @@ BREAKS: list[tuple[str, Callable[[Rig], object]]] = [
     ("channel_has_an_address_unless_a_log", lambda _: channel(address="https://example.org")),
     ("channel_events_known", lambda _: channel(events=["OPENED", "CLOSED"])),
     ("channel_events_known", lambda _: channel(events=[])),
+    ("feed_agreement_once", lambda rig: agreement(rig, times=2)),
+    ("feed_agreement_of_two", lambda rig: agreement(rig, other=rig.feeds["EURUSD"])),
+    ("feed_agreement_within_compared", lambda rig: agreement(rig, disagreeing_s=11)),
     ("due_hours_not_empty", lambda rig: due_hours(rig, to_hour=1)),
     ("due_hours_of_a_source_or_a_feed", lambda rig: due_hours(rig, work="CERTIFY")),
     ("due_hours_of_a_source_or_a_feed", lambda rig: due_hours(rig, feed=rig.feeds["EURUSD"])),

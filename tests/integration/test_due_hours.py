@@ -4,13 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 
-from ingest import backfill, leases
+from ingest import backfill, inbox, leases
 from ingest.backfill import Backfiller
-from ingest.models import Backfill
+from ingest.models import Backfill, Batch
 from ingest.target import Options
-from quality.models import DueHours, Examination, FeedHour, Gap
+from quality import due_hours
+from quality.models import DueHours, Examination, FeedHour, Gap, QuarantinedTick
 from tests import running
 from tests.builders import NOON_MSC, make_ticks
 from tests.capturing import Rig, make_rig
@@ -95,15 +96,30 @@ def test_what_a_pass_over_the_past_has_read_again_is_not_lost_any_more() -> None
 def test_what_a_backfill_has_read_again_is_not_lost_any_more_for_its_feed_alone() -> None:
     rig = make_rig("EURUSD", "GBPUSD")
     connect(rig, uncaptured=range(61, 120))
-    sparse = [float(minute) for minute in range(0, 182, 2)]
-    poll(rig, EURUSD=sparse, GBPUSD=sparse)
+    poll(rig, EURUSD=without(60, 120), GBPUSD=without(60, 120))
     before = {symbol for symbol, *_, kind in gaps(state="OPEN") if kind == "DISCONNECTED"}
 
-    fill(rig, "EURUSD", quotes(sparse), NOON_MSC + 60 * MINUTE_MS, NOON_MSC + 120 * MINUTE_MS)
+    # Nothing was missed; the one gap is read again in two pieces.
+    for begin, end in ((60, 89), (89, 120)):
+        fill(rig, "EURUSD", quotes(without(60, 120)), NOON_MSC + begin * MINUTE_MS, NOON_MSC + end * MINUTE_MS)
     examine()
 
     assert before == {"EURUSD", "GBPUSD"}
     assert {symbol for symbol, *_, kind in gaps(state="OPEN") if kind == "DISCONNECTED"} == {"GBPUSD"}
+
+
+def test_a_silence_round_what_was_read_again_is_measured_as_a_whole() -> None:
+    rig = make_rig("EURUSD", "GBPUSD")
+    connect(rig, uncaptured=range(30, 55))
+    # An hour is normal for it: what is left of the silence on either side of the lost minutes is shorter.
+    FeedHour.objects.create(feed=rig.feeds["EURUSD"], hour=NOON_HOUR - 1, ticks=3, usual_gap_ms=12 * MINUTE_MS)
+    poll(rig, EURUSD=without(20, 100), GBPUSD=EVERY_HALF_MINUTE)
+    assert gaps(state="OPEN") == [("EURUSD", 30, 55, "DISCONNECTED")]
+
+    leases.cover(rig.poller.lease, NOON_MSC + 3 * HOUR_MS)
+    examine()
+
+    assert gaps(state="OPEN") == [("EURUSD", 60, 100, "STALLED")]
 
 
 def test_hours_follow_a_calendar_that_is_changed_afterwards() -> None:
@@ -137,6 +153,25 @@ def test_every_source_has_its_turn() -> None:
 
     done = dict(Examination.objects.order_by("pk").values_list("source__name", "next_hour"))
     assert min(done.values()) - NOON_HOUR == 3
+
+
+def test_the_hour_of_a_late_tick_does_not_wait_for_a_long_history() -> None:
+    rig = make_rig("EURUSD", "GBPUSD")
+    connect(rig)
+    poll(rig, EURUSD=EVERY_HALF_MINUTE, GBPUSD=EVERY_HALF_MINUTE)
+    source_id = Source.objects.get().pk
+    with transaction.atomic():
+        for first in (NOON_HOUR, NOON_HOUR + 2):
+            hours = [(first, NOON_HOUR + 3)]
+            due_hours.note(due_hours.EXAMINE, source_id=source_id, feed_ids=None, hours=hours)
+    ticking = iter(range(100))
+    with pytest.MonkeyPatch.context() as patch:
+        # A second passes with each look at the clock.
+        patch.setattr(clock, "monotonic_s", lambda: next(ticking))
+        assert examining.examine(budget_s=1) == 1
+
+    left = DueHours.objects.filter(work="EXAMINE").values_list("from_hour", "to_hour")
+    assert list(left) == [(NOON_HOUR, NOON_HOUR + 3)]
 
 
 def test_a_stray_tick_of_years_ago_makes_no_years_of_hours() -> None:
@@ -228,6 +263,96 @@ def test_a_corrected_clock_moves_the_examined_hours_and_their_gaps(tmp_path: Pat
     # The hour of the newest tick is not over any more.
     rows = FeedHour.objects.order_by("hour").values_list("hour", "ticks")
     assert [(hour - NOON_HOUR, count) for hour, count in rows] == [(-3, 120), (-2, 1), (-1, 60), (0, 120)]
+
+
+def test_a_clock_corrected_to_later_times_leaves_what_is_examined_examined(tmp_path: Path) -> None:
+    # Of days that move to later times the earliest is written last.
+    clocks.capture(tmp_path, "+03:00", quotes([float(minute) for minute in range(0, 30 * 60, 10)]))
+    examine()
+    before = Examination.objects.get().next_hour
+
+    clocks.correct("+02:00")
+
+    assert before - NOON_HOUR == 26
+    assert Examination.objects.get().next_hour == before
+
+
+def test_a_gap_is_closed_by_a_batch_that_had_failed_when_its_hour_was_examined() -> None:
+    rig = make_rig("EURUSD", "GBPUSD")
+    connect(rig)
+    whole = quotes(EVERY_HALF_MINUTE)
+    for until in (30, 50):
+        until_msc = NOON_MSC + until * MINUTE_MS
+        rig.terminal.history["EURUSD"] = whole[whole["time_msc"] <= until_msc]
+        rig.source.now_msc = until_msc
+        rig.poller.poll()
+    failed = Batch.objects.filter(pk=rig.published[-1])
+    failed.update(status="FAILED", failure="a test")
+    poll(rig, EURUSD=EVERY_HALF_MINUTE, GBPUSD=EVERY_HALF_MINUTE)
+    assert gaps(state="OPEN") == [("EURUSD", 30, 50.5, "STALLED")]
+
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE ingest_batch SET captured_at = captured_at - interval '1 hour'")
+    inbox.release_failed(batch_ids=None)
+    running.drain()
+    examine()
+
+    assert gaps(state="OPEN") == []
+    assert missing_minutes("EURUSD") == [0, 0, 0]
+
+
+def test_hours_are_examined_again_once_what_waits_of_them_is_stored() -> None:
+    rig = make_rig("EURUSD", "GBPUSD")
+    connect(rig)
+    poll(rig, EURUSD=without(70, 100), GBPUSD=EVERY_HALF_MINUTE)
+    rig.terminal.history["EURUSD"] = quotes(EVERY_HALF_MINUTE)
+    backfill.request(
+        feed_id=rig.feeds["EURUSD"].pk, from_msc=NOON_MSC + HOUR_MS, to_msc=NOON_MSC + 2 * HOUR_MS, reason="a test"
+    )
+    Backfiller(rig.poller).run()
+    with transaction.atomic():
+        due_hours.note(
+            due_hours.EXAMINE, source_id=Source.objects.get().pk, feed_ids=None, hours=[(NOON_HOUR, NOON_HOUR + 3)]
+        )
+
+    assert examining.examine() == 1
+    assert set(DueHours.objects.filter(work="EXAMINE").values_list("from_hour", "to_hour")) == {
+        (NOON_HOUR + 1, NOON_HOUR + 3)
+    }
+    running.drain()
+    examine()
+
+    assert gaps(state="OPEN") == []
+
+
+def test_a_silence_of_many_hours_is_measured_anew_in_all_of_them() -> None:
+    rig = make_rig("EURUSD", "GBPUSD")
+    connect(rig)
+    # Two hours and five minutes are normal for it.
+    FeedHour.objects.create(feed=rig.feeds["EURUSD"], hour=NOON_HOUR - 1, ticks=3, usual_gap_ms=25 * MINUTE_MS)
+    poll(rig, EURUSD=[0.0, 5.0, 180.0], GBPUSD=EVERY_HALF_MINUTE)
+    assert gaps(state="OPEN", feed__symbol="EURUSD") == [("EURUSD", 120, 180, "STALLED")]
+
+    fill(rig, "EURUSD", quotes([0.0, 5.0, 56.0, 180.0]), NOON_MSC, NOON_MSC + HOUR_MS)
+    examine()
+
+    assert gaps(state="OPEN", feed__symbol="EURUSD") == []
+
+
+def test_a_tick_of_no_possible_time_fails_no_batch_that_waited_long() -> None:
+    rig = make_rig("EURUSD")
+    wild = make_ticks([(0, 1.1, 1.2)], start_msc=9 * 10**18)
+    rig.terminal.history["EURUSD"] = np.concatenate([quotes([0.0, 1.0]), wild])
+    rig.source.now_msc = NOON_MSC + HOUR_MS
+    rig.poller.poll()
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE ingest_batch SET captured_at = captured_at - interval '1 hour'")
+
+    running.drain()
+
+    assert list(Batch.objects.values_list("status", "failure")) == [("STORED", "")]
+    assert QuarantinedTick.objects.get().time_msc == 9 * 10**18
+    assert not DueHours.objects.exists()
 
 
 def gap_states() -> list[tuple[float, float, str]]:

@@ -84,6 +84,11 @@ def _from_json(body: bytes) -> Given:
         raise BadInput(msg) from error
     if not isinstance(value, dict):
         raise BadInput("the body is no JSON object with instrument (or symbol) and ticks")
+    return of_json(value)
+
+
+def of_json(value: _Json) -> Given:
+    """Read what a body of JSON holds. Raises as :func:`read`."""
     _refuse_unknown(value, _BODY, "the body")
     ticks = value.get("ticks")
     if not isinstance(ticks, list):

@@ -8,6 +8,7 @@ from django.conf import settings
 from quality import inspection, reasons
 from quality.inspection import Limits
 from tickhub import judging
+from tickhub.api import given_ticks
 from tickhub.api.given_ticks import BadInput, Given
 from tickhub.core import clock, flags
 from tickhub.core import ticks as tick_arrays
@@ -56,6 +57,14 @@ def judge(given: Given) -> dict[str, Any]:  # Any: JSON
             for quality, is_held in zip(found.tolist(), held.tolist(), strict=True)
         ],
     }
+
+
+def answer(value: dict[str, Any]) -> tuple[int, dict[str, Any]]:  # Any: JSON
+    """Return the status and the body that the endpoint answers to a JSON body, for whoever does not ask by HTTP."""
+    try:
+        return 200, judge(given_ticks.of_json(value))
+    except BadInput as error:
+        return error.status, {"detail": str(error)}
 
 
 def _instrument(given: Given) -> Instrument:

@@ -1,6 +1,6 @@
 """What can be said of certificates by anyone who holds them: keys, arithmetic, the chain, and the ticks themselves."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from tickhub.certificates import document
 from tickhub.certificates.document import Document, DocumentInvalid
 from tickhub.core import clock, digest
 from tickhub.core import ticks as tick_arrays
+from tickhub.core.clock import DAY_MS
 from tickhub.core.digest import Digest
 from tickhub.core.errors import UsageError
 from tickhub.core.ticks import TICK_DTYPE, Ticks
@@ -27,6 +28,21 @@ class Verified:
 
     document: Document
     link: str
+
+    @property
+    def series(self) -> tuple[str, str]:
+        """Return source and symbol of the feed, whose certificates are one chain."""
+        return self.document.body["source"], self.document.body["symbol"]
+
+    @property
+    def number(self) -> int:
+        """Return the certificate's place in the chain of its feed, from 1."""
+        return int(self.document.body["number"])
+
+    @property
+    def period(self) -> tuple[str, str, int]:
+        """Return source, symbol and begin: of the certificates of one period the newest is in force."""
+        return *self.series, self.document.body["from_msc"]
 
     @property
     def is_whole(self) -> bool:
@@ -48,7 +64,8 @@ def read_file(path: Path) -> list[str]:
     :raises UsageError: if it cannot be read or holds none
     """
     try:
-        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        # Not splitlines: it cuts at characters too that JSON leaves as they are in a name.
+        lines = [line for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}") from error
     except ValueError as error:
@@ -77,6 +94,39 @@ def verify(texts: Sequence[str], *, public_key: str | None = None) -> list[Verif
             raise DocumentInvalid(f"document {place}: {error}") from error
         newest[series] = one
     return found
+
+
+def in_force(found: Sequence[Verified]) -> dict[tuple[str, str, int], Verified]:
+    """Return the newest certificate of each period; it replaces the earlier ones of the same period."""
+    return {one.period: one for one in found}
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Certificates ``first`` to ``last`` of a chain, that stand between given ones and are not given themselves."""
+
+    source: str
+    symbol: str
+    first: int
+    last: int
+
+    def line(self) -> str:
+        """Tell in one line what is missing, and why it matters."""
+        numbers = f"{self.first}" if self.first == self.last else f"{self.first} to {self.last}"
+        return f"MISSING: certificate {numbers} of {self.symbol} ({self.source}), which may replace one that is here"
+
+
+def missing(found: Sequence[Verified]) -> Iterator[Missing]:
+    """Yield what is left out between the certificates of each feed, in the order in which they were given.
+
+    What came before the first one replaces none that is here; what came behind the last one only its issuer knows.
+    """
+    newest: dict[tuple[str, str], int] = {}
+    for one in found:
+        before = newest.get(one.series, one.number - 1)
+        if one.number > before + 1:
+            yield Missing(*one.series, before + 1, one.number - 1)
+        newest[one.series] = one.number
 
 
 def station(body: dict[str, Any], name: str) -> Digest:  # Any: JSON
@@ -135,7 +185,7 @@ def _check(one: Document, public_key: str | None) -> None:
         raise DocumentInvalid(f"a certificate without a proper {', '.join(missing)}")
     if not body["from_msc"] < body["to_msc"]:
         raise DocumentInvalid("its period ends before it begins")
-    if not all(isinstance(row, dict) and _is(row.get("offset_ms"), int) for row in body["clock"]):
+    if not all(isinstance(row, dict) and _is_offset(row.get("offset_ms")) for row in body["clock"]):
         raise DocumentInvalid("its clock tells no offset")
     said = {name: station(body, name) for name in STATIONS}
     if body["is_whole"] and not _is_whole(body, said):
@@ -166,6 +216,10 @@ _FORM: dict[str, type] = {
 
 def _is(value: object, kind: type) -> bool:
     return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
+
+
+def _is_offset(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < DAY_MS
 
 
 def _reasons(body: dict[str, Any]) -> list[str]:  # Any: JSON

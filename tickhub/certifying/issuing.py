@@ -236,13 +236,24 @@ def _not_certified(feed: Feed, mark: _Mark, last: Last | None, *, most: int) -> 
     first_hour = reaching.first_hour(feed) if last is None else last.certified_msc // HOUR_MS
     if first_hour is None or first_hour >= mark.horizon_hour:
         return []
-    if last is not None and mark.horizon_hour - first_hour > examining.PAUSE_HOURS:
-        following = reaching.next_hour(feed, from_hour=first_hour)
-        if following is None or following - first_hour > examining.PAUSE_HOURS:
-            first_hour = mark.horizon_hour if following is None else following
+    if last is not None:
+        first_hour = _behind_pause(feed, first_hour, mark)
     end_hour = min(first_hour + most, mark.horizon_hour)
     examined = quality_queries.examined_hours(feed_id=feed.pk, from_hour=first_hour, to_hour=end_hour)
-    return list(itertools.takewhile(lambda hour: mark.is_due(hour, examined), range(first_hour, end_hour)))
+    hours = list(itertools.takewhile(lambda hour: mark.is_due(hour, examined), range(first_hour, end_hour)))
+    known_to = max((hour + 1 for hour in hours if hour in examined), default=first_hour + 1)
+    is_pause = hours and known_to <= hours[-1] and _behind_pause(feed, known_to, mark) > known_to
+    return [hour for hour in hours if hour < known_to] if is_pause else hours
+
+
+def _behind_pause(feed: Feed, hour: int, mark: _Mark) -> int:
+    """Return the hour to go on with: behind a long pause, in which no hour is examined, the first one after it."""
+    if mark.horizon_hour - hour <= examining.PAUSE_HOURS:
+        return hour
+    following = reaching.next_hour(feed, from_hour=hour)
+    if following is None:
+        return mark.horizon_hour
+    return following if following - hour > examining.PAUSE_HOURS else hour
 
 
 def _due_again(feed: Feed, mark: _Mark, certified_hour: int, *, most: int) -> tuple[set[int], list[tuple[Due, int]]]:

@@ -29,6 +29,7 @@ class Flag(enum.IntFlag):
     LOCKED = 1 << 16
     REVERT = 1 << 17
     STUCK = 1 << 18
+    STALE = 1 << 19
     OFF_GRID = 1 << 20
     BAD_VOLUME = 1 << 21
     FLAG_MISMATCH = 1 << 22
@@ -43,7 +44,7 @@ HOLD = Flag.NOT_FINITE | Flag.NEGATIVE | Flag.IMPLAUSIBLE_DAY | Flag.UNSTORABLE 
 # True facts that say nothing against a tick: they do not make it "flagged" in the totals.
 INFORMATIONAL = Flag.REPEAT | Flag.LOCKED
 # Facts of the poll, not of the prices: they do not follow from the ticks alone.
-OF_THE_POLL = Flag.LATE | Flag.FUTURE | Flag.AMBIGUOUS_TIME | Flag.NO_SUCH_TIME
+OF_THE_POLL = Flag.LATE | Flag.FUTURE | Flag.STALE | Flag.AMBIGUOUS_TIME | Flag.NO_SUCH_TIME
 
 FlagArray = npt.NDArray[np.int32]
 

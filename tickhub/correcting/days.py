@@ -8,12 +8,12 @@ from django.db import transaction
 
 from ingest import inbox, queries
 from ingest.inbox import Restated
-from quality import due_hours, findings, hours, quarantine
+from quality import arrivals, due_hours, findings, hours, quarantine
 from quality import queries as quality_queries
 from quality.findings import Observation
-from storage import partitions, rekeying
+from storage import partitions, reader, rekeying
 from storage.packing import Rows
-from tickhub.core.clock import DAY_MS, HOUR_MS
+from tickhub.core.clock import DAY_MS, EARLIEST_MSC, HOUR_MS, LATEST_MSC
 from tickhub.core.flags import Flag
 from tickhub.core.ticks import Int64s
 from tickhub.correcting import rows as day_rows
@@ -195,15 +195,19 @@ def write(correction: ClockCorrection, day: Day, *, total: Figures, still_ours: 
 
 def _look_again(correction: ClockCorrection, day: Day) -> None:
     """Forget what was found in the hours of a day's ticks, by the old clock and the new: they are to be examined and
-    certified again. A silence at an hour's bound reaches into the hour beside it."""
+    certified again. A silence at an hour's bound reaches into the hours beside it."""
     times = np.concatenate([day.rows.ticks["time_msc"], day.recast.ticks["time_msc"]])
     if len(times) == 0:
         return
-    from_hour, to_hour = int(times.min()) // HOUR_MS - 1, int(times.max()) // HOUR_MS + 2
+    from_hour, to_hour = int(times.min()) // HOUR_MS - 1, int(times.max()) // HOUR_MS + arrivals.REACH_HOURS
     hours.forget(feed_ids=day.feed_ids, from_hour=from_hour, to_hour=to_hour)
     if correction.to_msc is None and correction.days_done + 1 == len(correction.days):
-        # The newest ticks may be earlier now: their hour is not over.
-        hours.turn_back(source_id=correction.source_id, next_hour=int(day.recast.ticks["time_msc"].max()) // HOUR_MS)
+        # The newest ticks may be earlier now: their hour is not over. The day written last may be any.
+        newest = [
+            reader.newest_before(feed_id=feed_id, from_msc=EARLIEST_MSC, to_msc=LATEST_MSC) for feed_id in day.feed_ids
+        ]
+        next_hour = max((msc for msc in newest if msc is not None), default=EARLIEST_MSC) // HOUR_MS
+        hours.turn_back(source_id=correction.source_id, next_hour=next_hour)
     for work, feed_ids in ((due_hours.EXAMINE, None), (due_hours.CERTIFY, day.feed_ids)):
         due_hours.note(work, source_id=correction.source_id, feed_ids=feed_ids, hours=[(from_hour, to_hour)])
 

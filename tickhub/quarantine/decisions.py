@@ -17,7 +17,7 @@ from quality.quarantine import NotInState
 from storage import latest
 from storage.latest import LatestTick
 from storage.rekeying import RowsChanged
-from tickhub import disk
+from tickhub import disk, reaching
 from tickhub.audit import ledger as audit
 from tickhub.core import metrics
 from tickhub.core.clock import HOUR_MS
@@ -168,8 +168,7 @@ def _note_hours(source: Source, rows: list[QuarantinedTick]) -> None:
     for feed_id in {feed_id for feed_id, _ in hours}:
         own = [(hour, hour + 1) for of_feed, hour in hours if of_feed == feed_id]
         due_hours.note(due_hours.CERTIFY, source_id=source.pk, feed_ids=[feed_id], hours=own)
-    again = [(hour, hour + 2) for _, hour in hours]
-    due_hours.note(due_hours.EXAMINE, source_id=source.pk, feed_ids=None, hours=again)
+    reaching.note_to_examine(source_id=source.pk, hours={hour for _, hour in hours})
 
 
 def _decide(

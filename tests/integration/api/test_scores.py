@@ -33,9 +33,21 @@ def test_a_feeds_hours_and_their_sum_are_scored() -> None:
     (found,) = answer["feeds"]
     first, second = found["hours"]
     # Of three ticks one is held and one crossed.
-    assert first["parts"] == {"completeness": 0.75, "validity": 0.333333, "timeliness": 1.0, "uniqueness": 1.0}
+    assert first["parts"] == {
+        "completeness": 0.75,
+        "validity": 0.333333,
+        "timeliness": 1.0,
+        "uniqueness": 1.0,
+        "agreement": None,
+    }
     assert first["score"] == 70.0
-    assert second["parts"] == {"completeness": None, "validity": 1.0, "timeliness": 1.0, "uniqueness": 1.0}
+    assert second["parts"] == {
+        "completeness": None,
+        "validity": 1.0,
+        "timeliness": 1.0,
+        "uniqueness": 1.0,
+        "agreement": None,
+    }
     assert found["counts"]["stored"] == 3
     assert (found["counts"]["held"], found["counts"]["invalid"], found["counts"]["session_ms"]) == (1, 1, HOUR_MS)
 

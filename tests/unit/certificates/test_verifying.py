@@ -150,7 +150,9 @@ def test_the_program_tells_what_holds_and_by_whose_key(tmp_path: Path, capsys: p
     assert json.loads(out.splitlines()[-1]) == {
         "certificates": 2,
         "valid": True,
+        "in_force": 1,
         "not_whole": 0,
+        "missing": [],
         "fault": None,
         "public_keys": [OWN],
     }
@@ -165,7 +167,7 @@ def test_the_program_compares_ticks_and_ends_with_1_where_they_differ(
     bad = run(capsys, tmp_path / "c.json", "--ticks", exported(tmp_path, price=2.0))
 
     assert good[0] == 0
-    assert "the file holds the ticks that they count" in good[1]
+    assert "the file holds the ticks that those in force count" in good[1]
     assert bad[0] == 1
     assert "INVALID: certificate 1 counts 2 stored ticks, the file holds other ticks" in bad[1]
 
@@ -178,6 +180,108 @@ def test_one_that_is_not_whole_ends_with_1_only_where_that_is_asked_for(
 
     assert run(capsys, tmp_path / "c.json")[0] == 0
     assert run(capsys, tmp_path / "c.json", "--require-whole")[0] == 1
+
+
+NEXT_HOUR = {"from_msc": HOUR_MSC + 3_600_000, "to_msc": HOUR_MSC + 7_200_000}
+NOT_WHOLE = {"is_whole": False, "reasons": ["one tick waits"], "stations": stations(captured=THREE, stored=ONE)}
+
+
+def written(tmp_path: Path, *texts: str) -> Path:
+    (tmp_path / "c.jsonl").write_text("".join(f"{text}\n" for text in texts), encoding="utf-8")
+    return tmp_path / "c.jsonl"
+
+
+def test_ticks_are_compared_with_the_newest_certificate_of_an_hour_only(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = digest([(HOUR_MSC // 1000, 1.1, 1.2, 0.0, 0, HOUR_MSC, 6, 0.0)])
+    parts = stations(captured=one, stored=one, table=one, quarantined=NOTHING, quarantine=NOTHING)
+    before_the_late_tick = counted() | {"stations": parts}
+    good, bad = chain(before_the_late_tick, counted()), chain(counted(), before_the_late_tick)
+
+    code, out, _ = run(capsys, written(tmp_path, *good), "--ticks", exported(tmp_path))
+
+    assert code == 0
+    assert "1 captured, whole; the first of its feed; replaced by certificate 2\n" in out
+    code, out, _ = run(capsys, written(tmp_path, *bad), "--ticks", exported(tmp_path))
+    assert code == 1
+    assert "INVALID: certificate 2 counts 1 stored ticks, the file holds 2 ticks" in out
+
+
+@pytest.mark.parametrize(
+    ("bodies", "code", "not_whole"),
+    [
+        ([body(**NOT_WHOLE), body()], 0, 0),
+        ([body(), body(**NOT_WHOLE)], 1, 1),
+        ([body(**NOT_WHOLE), body(**NEXT_HOUR), body()], 0, 0),
+        ([body(**NOT_WHOLE), body(symbol="GBPUSD")], 1, 1),
+    ],
+)
+def test_whole_has_to_be_what_no_later_certificate_of_the_hour_replaces(
+    bodies: list[dict[str, Any]], code: int, not_whole: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    feeds = [[one for one in bodies if one["symbol"] == symbol] for symbol in ("EURUSD", "GBPUSD")]
+    path = written(tmp_path, *(text for feed in feeds for text in chain(*feed)))
+
+    found, out, _ = run(capsys, path, "--require-whole", "--json")
+
+    assert found == code
+    assert json.loads(out.splitlines()[-1])["not_whole"] == not_whole
+
+
+def test_certificates_left_out_of_a_chain_are_named_and_no_proof_that_it_is_whole(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, *left_out, last = chain(body(), body(**NOT_WHOLE), body(**NEXT_HOUR), body(**NEXT_HOUR))
+    path = written(tmp_path, first, last)
+
+    code, out, _ = run(capsys, path, "--json")
+
+    assert len(left_out) == 2
+    assert "MISSING: certificate 2 to 3 of EURUSD (broker), which may replace one that is here\n" in out
+    report = json.loads(out.splitlines()[-1])
+    assert report["missing"] == [{"source": "broker", "symbol": "EURUSD", "first": 2, "last": 3}]
+    assert (code, report["not_whole"], run(capsys, path, "--require-whole")[0]) == (0, 0, 1)
+
+
+def test_a_chain_that_begins_later_lacks_nothing_that_could_replace_what_it_holds(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, *later = chain(body(), body(**NEXT_HOUR), body(**NEXT_HOUR))
+
+    assert run(capsys, written(tmp_path, *later), "--require-whole")[0] == 0
+
+
+def test_names_and_reasons_reach_a_terminal_escaped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    evil = "E\x1b[2J\r\n1 of 1 hold\x7f\x9b\u202e\u2028"
+    text = document.sign(body(symbol=evil, is_whole=False, reasons=[evil], number=3, previous="0" * 64), KEY)
+    later = document.sign(body(symbol=evil, number=5, previous="0" * 64), KEY)
+
+    code, out, _ = run(capsys, written(tmp_path, text, later), "--json")
+
+    assert code == 0
+    lines = out.split("\n")
+    assert len(lines) == 6  # two certificates, what is missing, the sum, the report, nothing
+    assert all(line.isprintable() for line in lines)
+    assert lines[0].startswith(r"certificate 3 of E\x1b[2J\r\n1 of 1 hold\x7f\x9b\u202e\u2028 (broker), 2026-03-02T12")
+    assert json.loads(lines[4])["missing"][0]["symbol"] == evil
+
+
+def test_a_fault_that_names_what_a_file_says_reaches_a_terminal_escaped(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = document.sign(body(format="\x1b]0;\x07"), KEY)
+
+    code, out, _ = run(capsys, written(tmp_path, text))
+
+    expected = r"INVALID: document 1: no certificate of a known format: expected tickhub-certificate-1, was \x1b]0;\x07"
+    assert (code, out) == (1, f"{expected}\n")
+
+
+@pytest.mark.parametrize("offset_ms", [10**30, -(10**30), 86_400_000, True, "0", None])
+def test_an_offset_that_no_clock_has_is_refused(offset_ms: object) -> None:
+    with pytest.raises(DocumentInvalid, match="its clock tells no offset"):
+        verifying.verify([document.sign(body(clock=[{"offset_ms": offset_ms}]), KEY)])
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,8 @@ from tickhub.core import ticks as tick_arrays
 from tickhub.core.flags import Flag
 from tickhub.core.ticks import TICK_DTYPE, Ticks
 
-STRICT = Thresholds(0, 0, 0, 0, 100, 0, 1, -(1 << 52), 1 << 52)
-LARGEST = Thresholds(10**6, 10**9, 10**6, 10**9, 0, 86_400_000, 10**9, 0, 0)
+STRICT = Thresholds(0, 0, 0, 0, 100, 0, 1, -(1 << 52), 1 << 52, 0, 0, 0)
+LARGEST = Thresholds(10**6, 10**9, 10**6, 10**9, 0, 86_400_000, 10**9, 0, 0, 1 << 52)
 OFF = Thresholds(None, None, None, None, None, None, None, None, None)
 WHOLE_64 = st.integers(-(1 << 63), (1 << 63) - 1)
 PRICES = st.one_of(

@@ -236,3 +236,13 @@ def test_thresholds_of_each_feed_of_a_batch_are_its_own_and_zero_means_zero() ->
     assert places(judge(wild), Flag.JUMP_OUTLIER) == [40]
     flags = inspection.inspect(make_batch(wild), facts={1: make_facts()}, limits=Limits(0, 0, off))
     assert places(flags, Flag.JUMP_OUTLIER) == []
+
+
+@pytest.mark.parametrize(("stale_ms", "expected"), [(None, [0, 0, 0]), (1_000, [1, 0, 0]), (0, [1, 1, 0])])
+def test_a_tick_is_stale_that_is_older_at_its_poll_than_may_be(stale_ms: int | None, expected: list[int]) -> None:
+    ticks = make_ticks([(0, 1.1, 1.2), (1, 1.1, 1.2), (1_001, 1.1, 1.2)])
+    limits = Limits(0, 1_000, thresholds={1: Thresholds(stale_ms=stale_ms)})
+
+    found = inspection.inspect(make_batch(ticks, poll_msc=NOON_MSC + 1_001), facts={1: make_facts()}, limits=limits)
+
+    assert ((found & int(Flag.STALE)) != 0).astype(int).tolist() == expected

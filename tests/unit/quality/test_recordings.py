@@ -13,6 +13,7 @@ from quality.inspection import Limits
 from tests.builders import NOON_MSC, make_facts, make_ticks
 from tests.conftest import recording
 from tickhub import launch
+from tickhub.core import clock
 from tickhub.core.errors import UsageError
 from tickhub.core.ticks import BATCH_TICKS_MAX
 
@@ -87,6 +88,19 @@ def test_the_command_needs_no_database_and_takes_recordings_only() -> None:
     assert not launch.needs_servers("quality_report", ["manage.py", "quality_report", "--source", "replay:x"])
     with pytest.raises(UsageError, match="source sim:: expected replay:PATH"):
         call_command("quality_report", "--source", "sim:")
+
+
+@pytest.mark.parametrize(("rule", "flags"), [("UTC", {"OUT_OF_SESSION": 2}), ("NY%2B7", {})])
+def test_the_clock_of_the_spec_tells_when_a_session_is(
+    rule: str, flags: dict[str, int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # The last two minutes of the week: Friday 17:00 in New York is midnight of the broker's clock, and 21:00 UTC.
+    friday_msc = clock.parse("2026-07-10T23:58:00Z")
+    np.savez(tmp_path / "EURUSD.npz", ticks=make_ticks([(0, 1.1, 1.2), (119_999, 1.1, 1.2)], start_msc=friday_msc))
+
+    call_command("quality_report", "--source", f"replay:{tmp_path / 'EURUSD.npz'}?clock={rule}", "--json")
+
+    assert json.loads(capsys.readouterr().out)["flags"] == flags
 
 
 @pytest.mark.parametrize(

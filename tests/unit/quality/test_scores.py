@@ -8,24 +8,33 @@ from tickhub.core.flags import Flag
 
 
 def test_a_perfect_hour_has_a_hundred() -> None:
-    found = scores.score(Counts(stored=100, session_ms=3_600_000))
+    found = scores.score(Counts(stored=100, session_ms=3_600_000, compared_s=50))
 
     assert found.value == 100
-    assert found.parts == {"completeness": 1, "validity": 1, "timeliness": 1, "uniqueness": 1}
+    assert found.parts == {"completeness": 1, "validity": 1, "timeliness": 1, "uniqueness": 1, "agreement": 1}
 
 
 def test_every_part_lowers_the_score_by_its_weight() -> None:
-    # 25 % missing, 10 of 100 invalid, 5 of 98 untimely, 4 of 102 twice.
+    # 25 % missing, 10 of 100 invalid, 5 of 98 untimely, 4 of 102 twice, 1 second of 10 in which another source differs.
     counts = Counts(
-        stored=98, invalid=8, untimely=5, collided=2, held=2, duplicates=2, session_ms=3_600_000, missing_ms=900_000
+        stored=98,
+        invalid=8,
+        untimely=5,
+        collided=2,
+        held=2,
+        duplicates=2,
+        session_ms=3_600_000,
+        missing_ms=900_000,
+        compared_s=10,
+        disagreeing_s=1,
     )
 
     found = scores.score(counts)
 
     assert found.parts == pytest.approx(
-        {"completeness": 0.75, "validity": 0.9, "timeliness": 93 / 98, "uniqueness": 98 / 102}
+        {"completeness": 0.75, "validity": 0.9, "timeliness": 93 / 98, "uniqueness": 98 / 102, "agreement": 0.9}
     )
-    assert found.value == pytest.approx(30 + 27 + 20 * 93 / 98 + 10 * 98 / 102)
+    assert found.value == pytest.approx((30 + 27 + 20 * 93 / 98 + 10 * 98 / 102 + 18) / 1.2)
 
 
 def test_what_is_not_known_weighs_nothing() -> None:

@@ -2,8 +2,10 @@
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from django.conf import settings
 from django.core.management.base import CommandParser
 
@@ -13,9 +15,11 @@ from ingest.sources.recording import Recording
 from ingest.sources.spec import ReplaySpec
 from quality import recordings
 from quality.inspection import Limits
-from tickhub.core import clock
+from tickhub.core import clock, recasting, ticks, zones
 from tickhub.core.calendars import Calendar, parse
+from tickhub.core.clock import DAY_MS
 from tickhub.core.errors import UsageError
+from tickhub.core.zones import ClockRule
 from tickhub.management.base import TickhubCommand
 from tickhub.management.counting import Counting
 from tickhub.reference import calendars
@@ -26,7 +30,7 @@ class Command(TickhubCommand):
     help = (
         "Judge recordings in memory by the default thresholds: the flags of each, its gaps and its score; nothing is "
         "stored. Rows are taken in the order of the file: one that is earlier than a row before it is LATE. Times are "
-        "taken as UTC. Needs no database."
+        "taken as UTC, or by the clock= of the SPEC. Needs no database."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -68,14 +72,25 @@ class Command(TickhubCommand):
         spec = specs.parse(text)
         if not isinstance(spec, ReplaySpec):
             raise UsageError(f"source {text}: expected replay:PATH, a recording or a folder of them")
+        rule = spec.clock or zones.UTC
         if not spec.path.is_dir():
-            return [recording.load(spec.path, spec.symbol)]
+            return [_in_utc(recording.load(spec.path, spec.symbol), rule)]
         if spec.symbol is not None:
             raise UsageError(f"source {text}: symbol={spec.symbol} is for a single file, {spec.path} is a folder")
         loaded, skipped = recording.load_folder(spec.path)
         for entry in skipped:
             self.stderr.write(f"skipped {entry}")
-        return loaded
+        return [_in_utc(one, rule) for one in loaded]
+
+
+def _in_utc(one: Recording, rule: ClockRule) -> Recording:
+    """Return a recording of a terminal's clock in UTC; of an hour shown twice, what comes first is of the first."""
+    times = one.ticks["time_msc"]
+    if rule == zones.UTC or len(times) == 0:
+        return one
+    epochs = zones.epochs_from(rule, to_msc=int(times.max()) + DAY_MS)
+    placed = recasting.place(times, epochs, polled_msc=np.maximum.accumulate(times), is_playback=True)
+    return replace(one, ticks=ticks.shift_each(one.ticks, placed.time_msc - times))
 
 
 def _calendar(one: Recording, name: str | None) -> Calendar | None:
