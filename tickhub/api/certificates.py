@@ -3,14 +3,13 @@
 from typing import Any
 
 from django.http import HttpResponse, HttpResponseBase
-from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from quality import certificates
 from quality.certificates import Listed
 from tickhub.api import parameters
+from tickhub.api.base import ReadView
 from tickhub.core import clock
 from tickhub.reference import queries as reference
 
@@ -19,15 +18,12 @@ _LINES = "application/jsonl"
 _FORMS = ("list", "documents")
 
 
-class CertificatesView(APIView):
+class CertificatesView(ReadView):
     """The certificates of an instrument's feeds within ``[start, end)``, by feed and number, at most 1,000.
 
     ``after`` is the ``id`` that the page before ended with. ``form=documents`` answers the signed documents instead,
     one on each line, as ``verify_certificate`` reads them.
     """
-
-    permission_classes = (AllowAny,)
-    authentication_classes = ()
 
     def get(self, request: Request) -> HttpResponseBase:
         values = parameters.read(request.query_params, "instrument", "source", "start", "end", "after", "form")
@@ -52,11 +48,8 @@ class CertificatesView(APIView):
         return Response({"certificates": rows, "next": found[-1].id if len(found) == _MOST else None})
 
 
-class CertificateView(APIView):
+class CertificateView(ReadView):
     """One certificate, byte for byte as it was signed."""
-
-    permission_classes = (AllowAny,)
-    authentication_classes = ()
 
     def get(self, request: Request, certificate_id: int) -> HttpResponseBase:
         text = certificates.document(certificate_id=certificate_id)

@@ -12,30 +12,38 @@ from tickhub.management.periods import EVER
 # Of the years 1970 to 2100: what a calendar, a partition and an hour's number hold.
 _TIME_LEAST, _TIME_BEYOND = 0, 4_133_980_800_000
 _WHOLE_MOST = (1 << 63) - 1
-# The longest name there is, of a source; and how much of a value is repeated.
-_LENGTH_MOST, _SHOWN = 500, 40
+# The longest name there is, of a source; the longest list of names; how much of a value is repeated.
+_LENGTH_MOST, LIST_LENGTH_MOST, _SHOWN = 500, 10_000, 40
+
+
+def refuse_unreadable(query: QueryDict) -> None:
+    """Refuse parameters that no text could mean.
+
+    :raises ParseError: if one holds a character that cannot be printed, is too long, or is given twice
+    """
+    for name, given in query.lists():
+        if len(given) > 1:
+            raise ParseError(f"{shown(name)}: given {len(given)} times, expected once")
+        for text in (name, *given):
+            if len(text) > LIST_LENGTH_MOST:
+                raise ParseError(f"{shown(name)}: {len(text)} characters, at most {LIST_LENGTH_MOST} are read")
+            # PostgreSQL takes no NUL, and no name has such characters.
+            if not text.isprintable():
+                raise ParseError(f"{shown(name)}: '{shown(text)}' holds a character that cannot be printed")
 
 
 def read(query: QueryDict, *names: str, most: int = _LENGTH_MOST) -> dict[str, str]:
-    """Return those of the named parameters that are given.
+    """Return those of the named parameters that are given; the view has refused what cannot be read.
 
-    :raises ParseError: if one is given twice, empty, longer than ``most`` characters, or cannot be printed
+    :raises ParseError: if one is empty, or longer than ``most`` characters
     """
-    return {name: _read(name, query.getlist(name), most) for name in names if name in query}
-
-
-def _read(name: str, texts: list[str], most: int) -> str:
-    if len(texts) > 1:
-        raise ParseError(f"{name}= is given {len(texts)} times, expected once")
-    text = texts[0] if texts else ""
-    if not text:
-        raise ParseError(f"{name}= is empty")
-    if len(text) > most:
-        raise ParseError(f"{name}={shown(text)} has {len(text)} characters, expected at most {most}")
-    # PostgreSQL takes no NUL, and no name has such characters.
-    if not text.isprintable():
-        raise ParseError(f"{name}={shown(text)}: expected characters that can be printed")
-    return text
+    values = {name: str(query[name]) for name in names if name in query}
+    for name, text in values.items():
+        if not text:
+            raise ParseError(f"{name}= is empty")
+        if len(text) > most:
+            raise ParseError(f"{name}: {len(text)} characters, at most {most} are read")
+    return values
 
 
 def shown(text: str) -> str:

@@ -4,15 +4,14 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from quality import scores
 from quality.scores import Counts
 from tickhub import scoring
 from tickhub.api import parameters
+from tickhub.api.base import ReadView
 from tickhub.core import clock
 from tickhub.core.clock import HOUR_MS
 from tickhub.reference import queries as reference
@@ -21,14 +20,11 @@ from tickhub.reference.models import Feed
 _DAYS_MOST = 7
 
 
-class ScoresView(APIView):
+class ScoresView(ReadView):
     """The score of each feed of an instrument over the hours of ``[start, end)``, at most 7 days, with its parts.
 
     Without ``end`` it is now, without ``start`` a day before.
     """
-
-    permission_classes = (AllowAny,)
-    authentication_classes = ()
 
     def get(self, request: Request) -> Response:
         values = parameters.read(request.query_params, "instrument", "start", "end")

@@ -1,46 +1,35 @@
 """Health, feeds and their states, gaps, newest ticks, where a tick is, and what is wrong with given ticks."""
 
 from django.http import UnreadablePostError
-from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from tickhub.api import feeds, gaps, given_ticks, health, latest_ticks, locating, parameters, validating
+from tickhub.api.base import ReadView
 from tickhub.api.given_ticks import BadInput
 from tickhub.api.keys import BadKey, TickKey
 from tickhub.api.locating import NotFound
 
-# Some hundreds of codes.
-_CODES_LENGTH_MOST, _UNKNOWN_TOLD = 10_000, 10
+_UNKNOWN_TOLD = 10
 
 
-class HealthView(APIView):
+class HealthView(ReadView):
     """Whether the servers answer and the backlog moves; 503 where something does not."""
-
-    permission_classes = (AllowAny,)
-    authentication_classes = ()
 
     def get(self, request: Request) -> Response:
         report = health.report()
         return Response(report, status=200 if report["status"] == "ok" else 503)
 
 
-class FeedsView(APIView):
+class FeedsView(ReadView):
     """Every feed with its state now and the reason for it."""
-
-    permission_classes = (AllowAny,)
-    authentication_classes = ()
 
     def get(self, request: Request) -> Response:
         return Response(feeds.report())
 
 
-class GapsView(APIView):
+class GapsView(ReadView):
     """What is missing of an instrument in a period, why, and how complete its feeds are."""
-
-    permission_classes = (AllowAny,)
-    authentication_classes = ()
 
     def get(self, request: Request) -> Response:
         question = gaps.read(request.query_params)
@@ -50,14 +39,11 @@ class GapsView(APIView):
         return Response(found)
 
 
-class LatestTicksView(APIView):
+class LatestTicksView(ReadView):
     """The newest stored tick of each instrument, with its age and what is known of its quality."""
 
-    permission_classes = (AllowAny,)
-    authentication_classes = ()
-
     def get(self, request: Request) -> Response:
-        values = parameters.read(request.query_params, "instruments", most=_CODES_LENGTH_MOST)
+        values = parameters.read(request.query_params, "instruments", most=parameters.LIST_LENGTH_MOST)
         codes = parameters.words(values, "instruments")
         found, unknown = latest_ticks.newest(codes)
         if unknown:
@@ -69,11 +55,8 @@ class LatestTicksView(APIView):
         return Response(found)
 
 
-class LocateTickView(APIView):
+class LocateTickView(ReadView):
     """Where one tick is: captured, stored, flagged, in quarantine; when, and by which batch. 404 with the reason."""
-
-    permission_classes = (AllowAny,)
-    authentication_classes = ()
 
     def get(self, request: Request) -> Response:
         try:
@@ -85,11 +68,8 @@ class LocateTickView(APIView):
             return Response({"detail": str(error)}, status=404)
 
 
-class ValidateView(APIView):
+class ValidateView(ReadView):
     """The flags of given ticks, as capture would have judged them; nothing is stored. Whoever may read may ask."""
-
-    permission_classes = (AllowAny,)
-    authentication_classes = ()
 
     def post(self, request: Request) -> Response:
         try:

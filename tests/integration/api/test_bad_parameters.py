@@ -106,7 +106,7 @@ def test_a_bad_value_is_refused_with_its_name() -> None:
 def test_a_megabyte_is_refused_with_its_name() -> None:
     found = ask("quality/certificates/", {"instrument": "x" * 1_000_000})
 
-    assert found == (400, f"instrument={'x' * 40}… has 1000000 characters, expected at most 500")
+    assert found == (400, "instrument: 1000000 characters, at most 10000 are read")
 
 
 def test_a_parameter_that_is_given_twice_is_refused_with_its_name() -> None:
@@ -116,7 +116,7 @@ def test_a_parameter_that_is_given_twice_is_refused_with_its_name() -> None:
         (address, name, answer)
         for address, query in ADDRESSES.items()
         for name, value in query.items()
-        if (answer := ask(address, query, f"{name}={value}")) != (400, f"{name}= is given 2 times, expected once")
+        if (answer := ask(address, query, f"{name}={value}")) != (400, f"{name}: given 2 times, expected once")
     ]
 
     assert wrong == []
@@ -128,8 +128,9 @@ def test_a_parameter_that_is_given_twice_is_refused_with_its_name() -> None:
         ("instrument=EURUSD&start=2026-03-01&end=2026-03-09", "expected one of at most 7 days"),
         ("instrument=EURUSD&start=2100-12-31", "expected one of at most 7 days"),
         ("instrument=EURUSD&end=2101-01-01", "end=2101-01-01: expected ISO 8601 like"),
-        (f"instrument={'x' * 501}", f"instrument={'x' * 40}… has 501 characters, expected at most 500"),
-        ("instrument=a%00b", "instrument=a\\x00b: expected characters that can be printed"),
+        ("%01=1", r"\x01: '\x01' holds a character that cannot be printed"),
+        (f"instrument={'x' * 501}", "instrument: 501 characters, at most 500 are read"),
+        ("instrument=a%00b", r"instrument: 'a\x00b' holds a character that cannot be printed"),
     ],
 )
 def test_a_refusal_says_what_is_expected(query: str, detail: str) -> None:

@@ -146,7 +146,7 @@ def test_bad_input_is_one_clear_line() -> None:
     response = Client().get("/api/v1/ticks/locate/?feed=1&time_msc=%00")
 
     assert response.status_code == 400
-    assert response.json() == {"detail": "time_msc=\\x00: expected characters that can be printed"}
+    assert response.json() == {"detail": r"time_msc: '\x00' holds a character that cannot be printed"}
 
 
 def test_any_time_that_a_tick_may_have_is_looked_for() -> None:
