@@ -99,12 +99,14 @@ def hours_between(*, source_id: int, after_id: int, through_id: int, before_msc:
     return [(feed_id, hour) for feed_id, hour in found if hour * HOUR_MS < before_msc]
 
 
-def first_undecided_msc(*, source_id: int) -> int | None:
-    """Return the earliest tick (UTC) of a source's batches that wait or are failed, None where there is none."""
+def first_undecided_msc(*, source_id: int, from_msc: int) -> int | None:
+    """Return the earliest tick (UTC) of a source's batches that wait or are failed, of those that begin at an instant
+    or after it; None where there is none."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT min(first_msc) FROM ingest_batch WHERE source_id = %s AND status IN ('WAITING', 'FAILED')",
-            [source_id],
+            "SELECT min(first_msc) FROM ingest_batch WHERE source_id = %s AND status IN ('WAITING', 'FAILED')"
+            " AND first_msc >= %s",
+            [source_id, from_msc],
         )
         found = cursor.fetchone()[0]
     return None if found is None else int(found)

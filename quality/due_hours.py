@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from django.db import connection
-from django.db.models import F
+from django.db.models import F, QuerySet
 
 from quality.models import DueHours
 from tickhub.core.clock import EARLIEST_MSC, HOUR_MS, LATEST_MSC
@@ -66,25 +66,37 @@ def note(
         )
 
 
+# So many rows are looked at in one transaction: thousands of changes may have noted one hour.
+_AT_ONCE = 5_000
+
+
 def of_source(*, source_id: int) -> list[Due]:
     """Return the hours of a source that are due to be examined: short runs first, so that none waits for a history."""
-    rows = DueHours.objects.filter(work=EXAMINE, source_id=source_id).order_by(F("to_hour") - F("from_hour"), "pk")
-    return [Due(*row) for row in rows.values_list("pk", "from_hour", "to_hour")]
+    return _first(DueHours.objects.filter(work=EXAMINE, source_id=source_id))
 
 
 def of_feed(*, feed_id: int) -> list[Due]:
-    """Return the hours of a feed that are due to be certified, those noted first first."""
-    rows = DueHours.objects.filter(work=CERTIFY, feed_id=feed_id).order_by("pk")
-    return [Due(*row) for row in rows.values_list("pk", "from_hour", "to_hour")]
+    """Return the hours of a feed that are due to be certified, short runs first."""
+    return _first(DueHours.objects.filter(work=CERTIFY, feed_id=feed_id))
 
 
-def advance(due: Due, *, to_hour: int) -> None:
-    """Take the hours before ``to_hour`` off, in the caller's transaction."""
-    rows = DueHours.objects.filter(pk=due.id)
-    if to_hour >= due.to_hour:
-        rows.delete()
-    else:
-        rows.update(from_hour=max(due.from_hour, to_hour))
+def _first(rows: QuerySet[DueHours]) -> list[Due]:
+    rows = rows.order_by(F("to_hour") - F("from_hour"), "pk")
+    return [Due(*row) for row in rows.values_list("pk", "from_hour", "to_hour")[:_AT_ONCE]]
+
+
+def advance(dues: Iterable[tuple[Due, int]]) -> None:
+    """Take the hours before the one that stands beside each run off, in the caller's transaction."""
+    ended: list[int] = []
+    moved: dict[int, list[int]] = {}
+    for due, to_hour in dues:
+        if to_hour >= due.to_hour:
+            ended.append(due.id)
+        elif to_hour > due.from_hour:
+            moved.setdefault(to_hour, []).append(due.id)
+    DueHours.objects.filter(pk__in=ended).delete()
+    for to_hour, ids in moved.items():
+        DueHours.objects.filter(pk__in=ids).update(from_hour=to_hour)
 
 
 def joined(hours: Iterable[tuple[int, int]]) -> Sequence[tuple[int, int]]:

@@ -51,10 +51,15 @@ def record(
         "session_ms": session_ms,
         "missing_ms": gaps.missing_ms(stretches),
     }
-    # What was compared with other feeds was of other ticks, perhaps.
-    FeedAgreement.objects.filter(Q(feed_id=feed_id) | Q(other_id=feed_id), hour=hour).delete()
     _, is_new = FeedHour.objects.update_or_create(feed_id=feed_id, hour=hour, defaults=values)
+    # What was compared with other feeds was of other ticks, perhaps. Behind the lock of the hour's row.
+    FeedAgreement.objects.filter(Q(feed_id=feed_id) | Q(other_id=feed_id), hour=hour).delete()
     return is_new
+
+
+def lock(*, feed_ids: Sequence[int], hour: int) -> None:
+    """Lock an hour of feeds in the caller's transaction."""
+    list(FeedHour.objects.select_for_update().filter(feed_id__in=feed_ids, hour=hour).order_by("feed_id"))
 
 
 def forget(*, feed_ids: list[int], from_hour: int, to_hour: int) -> None:

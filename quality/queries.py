@@ -56,9 +56,10 @@ def held_places(*, batch_id: int) -> tuple[Int64s, Int64s]:
     return numbers[:, 0], numbers[:, 1]
 
 
-def earliest_held(*, feed_ids: Collection[int]) -> int | None:
-    """Return the time of the first tick of feeds that came to quarantine, UTC milliseconds; None where none has."""
-    return QuarantinedTick.objects.filter(feed_id__in=feed_ids).aggregate(first=Min("time_msc"))["first"]
+def earliest_held(*, feed_ids: Collection[int], from_msc: int) -> int | None:
+    """Return the time of the first tick of feeds from an instant on that came to quarantine, UTC milliseconds."""
+    rows = QuarantinedTick.objects.filter(feed_id__in=feed_ids, time_msc__gte=from_msc)
+    return rows.aggregate(first=Min("time_msc"))["first"]
 
 
 def batches_of(*, row_ids: list[int]) -> dict[int, list[int]]:
@@ -159,10 +160,12 @@ def next_hour(*, source_id: int) -> int | None:
 
 def not_compared(*, limit: int) -> list[tuple[int, int, int]]:
     """Return pairs of feeds of one instrument and examined hours in which both have ticks that are not compared yet,
-    ``(feed, other, hour)``, the newest hours first."""
+    ``(feed, other, hour)``, the newest hours first; of the last 31 days that each feed was examined."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT a.feed_id, b.feed_id, a.hour FROM quality_feedhour a JOIN reference_feed fa ON fa.id = a.feed_id"
+            " JOIN LATERAL (SELECT max(hour) - 744 AS hour FROM quality_feedhour WHERE feed_id = fa.id) since"
+            " ON a.hour > since.hour"
             " JOIN reference_feed fb ON fb.instrument_id = fa.instrument_id AND fb.id > fa.id"
             " JOIN quality_feedhour b ON b.feed_id = fb.id AND b.hour = a.hour"
             " LEFT JOIN quality_feedagreement g ON g.feed_id = a.feed_id AND g.other_id = b.feed_id AND g.hour = a.hour"

@@ -1,9 +1,11 @@
 """Batches of which checks were left out, until they are judged again. Sole writer of its table."""
 
+import datetime as dt
 from collections.abc import Collection
 from dataclasses import dataclass
 
 from django.db import connection, transaction
+from django.db.models import F
 from django.db.models.functions import Now
 
 from quality.models import UnjudgedBatch
@@ -61,6 +63,13 @@ def take() -> Due | None:
     for name in row[2]:
         checks |= Flag[name]
     return Due(row[0], row[1], checks)
+
+
+def put_off(*, batch_id: int) -> None:
+    """Take the attempt back of a batch that could not be tried, in a transaction; its next turn is in a minute."""
+    UnjudgedBatch.objects.filter(pk=batch_id, judged_at=None).update(
+        attempts=F("attempts") - 1, next_at=Now() + dt.timedelta(minutes=1)
+    )
 
 
 def mark_judged(*, batch_id: int) -> None:

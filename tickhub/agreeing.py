@@ -41,10 +41,12 @@ def _compare(feed: Feed, other: Feed, hour: int) -> None:
     thresholds = judging.thresholds_of(instrument_id=feed.instrument_id)
     factor, floor_points = thresholds.disagree_factor, thresholds.disagree_floor_points
     is_judged = factor is not None and floor_points is not None
-    found = agreement.compare(
-        _prices(feed, hour), _prices(other, hour), factor=factor or 0, floor_points=floor_points or 0
-    )
     with transaction.atomic(durable=True):
+        # An examination of the hour waits for this, or this for it: no comparison of older ticks is left behind it.
+        hours.lock(feed_ids=[feed.pk, other.pk], hour=hour)
+        found = agreement.compare(
+            _prices(feed, hour), _prices(other, hour), factor=factor or 0, floor_points=floor_points or 0
+        )
         hours.record_agreement(feed_id=feed.pk, other_id=other.pk, hour=hour, agreement=found, is_judged=is_judged)
     _tell(feed, other)
 

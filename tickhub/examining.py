@@ -7,12 +7,14 @@ edited) are noted as due, and examined again.
 import logging
 import random
 
+from django.conf import settings
 from django.db import transaction
 
 from ingest import backfill, inbox, leases, links, stored
 from ingest import queries as inbox_queries
 from quality import arrivals, certificates, due_hours, gaps, hours, missing
 from quality import queries as quality_queries
+from quality.due_hours import Due
 from quality.gaps import Kind, Lost, Neighbour
 from storage import reader
 from tickhub import reaching
@@ -112,26 +114,39 @@ def _examine_due(source: Source, feeds: list[Feed], *, first_hour: int) -> bool:
         examined_to = hours.begin(source_id=source.pk, first_hour=first_hour)
         # A batch that had failed may be noted already while it waits again: its hours are examined once it is stored.
         waiting_msc = inbox.first_waiting_msc(source_id=source.pk)
-        wait_hour = None if waiting_msc is None else waiting_msc // HOUR_MS
-        for due in due_hours.of_source(source_id=source.pk):
-            # Beyond what was examined the hours come to their turn anyway.
-            end_hour = min(due.to_hour, examined_to)
-            hour = max(due.from_hour, first_hour)
-            if hour < end_hour:
-                if wait_hour is not None and hour >= wait_hour:
-                    continue
-                _examine_hour(source, feeds, hour)
-                following = _next_hour(feeds, after_hour=hour, end_hour=end_hour)
-                due_hours.advance(due, to_hour=due.to_hour if following >= end_hour else following)
-                return True
-            due_hours.advance(due, to_hour=due.to_hour)
-    return False
+        wait_hour = examined_to if waiting_msc is None else waiting_msc // HOUR_MS
+        dues = due_hours.of_source(source_id=source.pk)
+        # Beyond what was examined the hours come to their turn anyway.
+        is_over = [max(due.from_hour, first_hour) >= min(due.to_hour, examined_to) for due in dues]
+        due_hours.advance((due, due.to_hour) for due, over in zip(dues, is_over, strict=True) if over)
+        dues = [due for due, over in zip(dues, is_over, strict=True) if not over]
+        hour = next(
+            (hour for due in dues if (hour := max(due.from_hour, first_hour)) < wait_hour),
+            None,
+        )
+        if hour is None:
+            return False
+        _examine_hour(source, feeds, hour)
+        # Many changes may have noted one hour: it is examined once for all of them.
+        due_hours.advance(
+            (due, _following(feeds, due, hour, examined_to)) for due in dues if max(due.from_hour, first_hour) == hour
+        )
+    return True
+
+
+def _following(feeds: list[Feed], due: Due, hour: int, examined_to: int) -> int:
+    """Return the hour of a due run that follows one that was examined; that behind it where none does."""
+    end_hour = min(due.to_hour, examined_to)
+    following = _next_hour(feeds, after_hour=hour, end_hour=end_hour)
+    return due.to_hour if following >= end_hour else following
 
 
 def _earliest_hour(source: Source) -> int | None:
     """Return the hour of the first tick of a source's feeds, stored or held; None where there is none."""
     feed_ids = [feed.pk for feed in reference.feeds(source=source.name)]
-    known = (reader.earliest_of(feed_ids=feed_ids), quality_queries.earliest_held(feed_ids=feed_ids))
+    # A held tick that claims an impossible day is of no hour.
+    held_msc = quality_queries.earliest_held(feed_ids=feed_ids, from_msc=settings.EARLIEST_MSC)
+    known = (reader.earliest_of(feed_ids=feed_ids), held_msc)
     times_msc = [at for at in known if at is not None]
     return min(times_msc) // HOUR_MS if times_msc else None
 

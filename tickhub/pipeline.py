@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 # SQLSTATE class of a transaction that is not what it should be: the server has ended it, as it does with one left idle.
 _TRANSACTION_GONE = "25"
 # A batch that was failed and released by a person is older; one that is not need not be noted.
-_OLD_MS = 60_000
+_OLD_MS = 2_000
 
 
 def process(*, batch_id: int) -> int | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from django.conf import settings
 from django.db import transaction
 
 from ingest import stored
@@ -85,8 +86,8 @@ def first_hour(feed: Feed) -> int | None:
     """Return the hour of a feed's first tick, stored, held, or in a batch of its source that is not decided on."""
     known = (
         reader.earliest(feed_id=feed.pk),
-        quality_queries.earliest_held(feed_ids=[feed.pk]),
-        stored.first_undecided_msc(source_id=feed.source_id),
+        quality_queries.earliest_held(feed_ids=[feed.pk], from_msc=settings.EARLIEST_MSC),
+        stored.first_undecided_msc(source_id=feed.source_id, from_msc=settings.EARLIEST_MSC),
     )
     times_msc = [at for at in known if at is not None]
     return min(times_msc) // HOUR_MS if times_msc else None

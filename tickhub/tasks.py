@@ -130,8 +130,8 @@ def examine_hours(**_: object) -> None:
     """
     examining.examine(budget_s=_LOOK_S)
     certify()
-    agreeing.compare(until_s=clock.monotonic_s() + _LOOK_S)
     consistency.watch(until_s=clock.monotonic_s() + _LOOK_S)
+    agreeing.compare(until_s=clock.monotonic_s() + _LOOK_S)
 
 
 def certify() -> None:

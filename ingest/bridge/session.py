@@ -25,7 +25,7 @@ from ingest.sources.terminal import Link
 from ingest.symbolfacts import FactLog
 from ingest.synchronising import DOUBT_S
 from ingest.target import Options, Target
-from ingest.wire import closing
+from ingest.wire import closing, limits, lines
 from ingest.wire.closing import Closing, Malformed
 from ingest.wire.messages import (
     Answer,
@@ -207,8 +207,11 @@ class Session:
             self._leave(self._leaving)
 
     def _validated(self, asked: Validate) -> Validated:
-        status, body = self._means.validate(asked.body)
-        return Validated(asked.number, status, body)
+        answer = Validated(asked.number, *self._means.validate(asked.body))
+        size = len(lines.write(answer))
+        if size <= limits.MESSAGE_BYTES:
+            return answer
+        return Validated(asked.number, 413, {"detail": f"the answer has {size} bytes: ask for fewer ticks at once"})
 
     def _refuse_other_clock(self) -> None:
         """End the connection where its newest time is none: it decides which days are plausible."""

@@ -358,3 +358,37 @@ def test_a_tick_of_no_possible_time_fails_no_batch_that_waited_long() -> None:
 def gap_states() -> list[tuple[float, float, str]]:
     rows = Gap.objects.order_by("from_msc").values_list("from_msc", "to_msc", "state")
     return [((low - NOON_MSC) / MINUTE_MS, (high - NOON_MSC) / MINUTE_MS, state) for low, high, state in rows]
+
+
+def test_many_notes_of_one_hour_make_one_examination() -> None:
+    rig = make_rig("EURUSD", "GBPUSD")
+    connect(rig)
+    poll(rig, EURUSD=EVERY_HALF_MINUTE, GBPUSD=EVERY_HALF_MINUTE)
+    DueHours.objects.bulk_create(
+        DueHours(work="EXAMINE", source=Source.objects.get(), from_hour=NOON_HOUR, to_hour=NOON_HOUR + 3)
+        for _ in range(500)
+    )
+
+    assert examining.examine() == 3
+    assert not DueHours.objects.filter(work="EXAMINE").exists()
+
+
+def test_a_held_tick_of_an_impossible_time_is_of_no_hour() -> None:
+    rig = make_rig("EURUSD", "GBPUSD")
+    connect(rig)
+    poll(rig, EURUSD=EVERY_HALF_MINUTE, GBPUSD=EVERY_HALF_MINUTE)
+    for place, time_msc in enumerate((-9 * 10**18, 0)):
+        QuarantinedTick.objects.create(
+            feed=rig.feeds["EURUSD"],
+            time_msc=time_msc,
+            seq=0,
+            record=b"\0" * 60,
+            offset_ms=0,
+            quality=4,
+            batch_id=rig.published[0],
+            position=place,
+        )
+
+    examine()
+
+    assert hours_of() == [0, 1, 2]

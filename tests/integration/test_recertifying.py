@@ -161,3 +161,37 @@ def test_an_hour_whose_gaps_were_not_looked_for_is_not_whole_and_is_certified_ag
 
     assert newest()[0]["is_whole"]
     assert Partition.objects.exists()
+
+
+def test_an_hour_noted_before_the_first_certificate_leaves_none_before_it_out() -> None:
+    rig = captured(0, HOUR_MS, 2 * HOUR_MS)
+    note_hours(rig, (1, 2))
+
+    assert issue() == 0
+    prove(rig, 2 * HOUR_MS)
+    issue()
+
+    assert [(body["number"], (body["from_msc"] - NOON_MSC) // HOUR_MS) for body in bodies()] == [(1, 0), (2, 1)]
+
+
+def test_thousands_of_notes_of_one_hour_are_worked_off_at_once() -> None:
+    rig = captured(0, HOUR_MS, 2 * HOUR_MS)
+    prove(rig, 2 * HOUR_MS)
+    issue()
+    for _ in range(3):
+        note_hours(rig, *((0, 1) for _ in range(700)), (0, 2))
+
+    assert DueHours.objects.filter(work="CERTIFY").count() == 2_103
+    assert issue() == 0
+
+    assert not DueHours.objects.exists()
+
+
+def note_hours(rig: Rig, *runs: tuple[int, int]) -> None:
+    """Note hours after noon as due to be certified again, a row for each run."""
+    first = NOON_MSC // HOUR_MS
+    feed = rig.feeds["EURUSD"]
+    DueHours.objects.bulk_create(
+        DueHours(work="CERTIFY", source=feed.source, feed=feed, from_hour=first + low, to_hour=first + high)
+        for low, high in runs
+    )

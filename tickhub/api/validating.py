@@ -13,6 +13,7 @@ from tickhub.api.given_ticks import BadInput, Given
 from tickhub.core import clock, flags
 from tickhub.core import ticks as tick_arrays
 from tickhub.core.batch import SEQ_MAX, Batch, Part
+from tickhub.core.errors import PermanentError
 from tickhub.core.flags import INFORMATIONAL
 from tickhub.reference import calendars
 from tickhub.reference import queries as reference
@@ -65,6 +66,9 @@ def answer(value: dict[str, Any]) -> tuple[int, dict[str, Any]]:  # Any: JSON
         return 200, judge(given_ticks.of_json(value))
     except BadInput as error:
         return error.status, {"detail": str(error)}
+    except PermanentError as error:
+        # A check that raises ends no agent's connection.
+        return 500, {"detail": str(error)}
 
 
 def _instrument(given: Given) -> Instrument:

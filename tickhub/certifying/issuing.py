@@ -34,6 +34,7 @@ from tickhub.reference.models import Feed
 
 # Hours that were not whole are looked at again for so long, the newest so many.
 _AGAIN_MS, _NOT_WHOLE_MOST = 7 * DAY_MS, 24
+_LOWEST_HOUR = -(1 << 31)
 # How long an hour waits for a pass to prove it.
 _PATIENCE_MS = 3 * HOUR_MS
 # Hours of one feed in one transaction: an hour takes milliseconds, or seconds where thousands of ticks come in each
@@ -179,8 +180,7 @@ def _issue_some(feed: Feed, signer: Ed25519PrivateKey, *, most: int, is_first: b
             scope, dues = _look(feed, mark, most=most, is_first=is_first)
             rows = list(_certificates(scope, signer))
             certificates.append(rows, feed_id=feed.pk)
-            for due, to_hour in dues:
-                due_hours.advance(due, to_hour=to_hour)
+            due_hours.advance(dues)
     except (IntegrityError, OperationalError) as error:
         if isinstance(error, OperationalError) and "could not serialize" not in str(error):
             raise
@@ -209,7 +209,8 @@ def _look(feed: Feed, mark: _Mark, *, most: int, is_first: bool) -> tuple[_Scope
     """Choose a feed's next hours, and return what is known of them, with the due ones and up to where they are done."""
     last = certificates.last(feed_id=feed.pk)
     hours = _not_certified(feed, mark, last, most=most)
-    certified_hour = mark.horizon_hour if last is None else last.certified_msc // HOUR_MS
+    # Without a certificate the first one has yet to be issued: nothing is due again.
+    certified_hour = _LOWEST_HOUR if last is None else last.certified_msc // HOUR_MS
     again, dues = _due_again(feed, mark, certified_hour, most=most - len(hours))
     looked = set(hours) | again
     if is_first and last is not None:
@@ -263,18 +264,17 @@ def _due_again(feed: Feed, mark: _Mark, certified_hour: int, *, most: int) -> tu
     """
     hours: set[int] = set()
     done = []
-    end_hour = min(certified_hour, mark.horizon_hour)
     for due in due_hours.of_feed(feed_id=feed.pk):
-        room = most - len(hours)
         if due.from_hour >= certified_hour:
             done.append((due, due.to_hour))
             continue
-        high = min(due.to_hour, end_hour, due.from_hour + room)
-        if room <= 0 or high <= due.from_hour:
-            # Full, or a batch waits that reaches it.
-            continue
-        hours |= set(range(due.from_hour, high))
-        done.append((due, due.to_hour if high == certified_hour else high))
+        hour, end_hour = due.from_hour, min(due.to_hour, certified_hour, mark.horizon_hour)
+        # What a batch that waits reaches is left, and what is too much for this step.
+        while hour < end_hour and (hour in hours or len(hours) < most):
+            hours.add(hour)
+            hour += 1
+        if hour > due.from_hour:
+            done.append((due, due.to_hour if hour == certified_hour else hour))
     return hours, done
 
 

@@ -56,7 +56,7 @@ def _apply(again: Again, feed_ids: Collection[int] | None) -> list[LatestTick]:
     (record,) = queries.records(batch_ids=[batch.batch_id])
     inbox.recount(batch_id=batch.batch_id, outcome=_outcome(again, record.outcome, feed_ids))
     recertifying.note(batch, which=_places(again))
-    if feed_ids is None:
+    if feed_ids is None or {part.feed_id for part in batch.parts} <= set(feed_ids):
         unjudged.mark_judged(batch_id=batch.batch_id)
     rows = Rows(changed.feed_id, changed.seq, changed.ticks, table.after[table.is_changed], batch.batch_id)
     return latest.newest_rows(rows)

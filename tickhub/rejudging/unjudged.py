@@ -25,6 +25,7 @@ def make_up(*, until_s: float) -> int:
         try:
             applying.judge_and_apply(batch_id=due.batch_id, source=source)
         except UsageError as error:
+            unjudged.put_off(batch_id=due.batch_id)
             logger.info("batch not judged again yet", extra={"batch_id": due.batch_id, "error": str(error)})
         except PermanentError as error:
             unjudged.give_up(batch_id=due.batch_id, failure=str(error))

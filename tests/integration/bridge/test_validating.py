@@ -1,8 +1,11 @@
 """Over the bridge ticks are judged as by REST, captured not at all, and in their turn among the frames."""
 
+import pytest
 from django.test import Client
 
-from tests.integration.bridge.conftest import NOON_MSC, Desk
+from ingest.wire import limits
+from tests.integration.bridge.conftest import NOON_MSC, Desk, NewDesk
+from tests.integration.bridge.local import LocalBridge
 from tests.integration.bridge.test_frames import connected, send
 
 TICKS = [
@@ -44,3 +47,15 @@ def test_what_cannot_be_judged_is_answered_in_one_line_and_the_connection_lives_
         (400, "tick 0: time_msc: expected a whole number from -9223372036854775808 to 9223372036854775807"),
     ]
     assert client.validated[3]["body"]["count"] == 0
+
+
+def test_an_answer_that_is_too_long_for_a_message_says_so(
+    local_bridge: LocalBridge, new_desk: NewDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = connected(new_desk(local_bridge))
+    monkeypatch.setattr(limits, "MESSAGE_BYTES", 20_000)
+    client.say(type="validate", number=1, body={"symbol": "EURUSD", "ticks": [TICKS[2]] * 200})
+    client.serve(lambda: len(client.validated) == 1)
+
+    assert client.validated[0]["status"] == 413
+    assert "ask for fewer ticks at once" in client.validated[0]["body"]["detail"]
