@@ -81,7 +81,7 @@ def test_the_database_holds_only_the_tokens_hash(desk: Desk) -> None:
         (
             {"type": "help"},
             4000,
-            "type: expected one of hello, frame, digests, rows, failed, beat, facts, epoch_read, done",
+            "type: expected one of hello, frame, digests, rows, failed, beat, facts, epoch_read, done, validate",
         ),
     ],
 )
