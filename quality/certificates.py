@@ -95,22 +95,31 @@ def not_whole(*, feed_id: int, from_msc: int, most: int) -> list[int]:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """Certificates of a feed in the order in which they were made; ``not_whole`` counts the newest of each hour."""
+    """A piece of a feed's chain, in the order in which it was made; ``not_whole`` counts the hours of the period whose
+    newest certificate does not call them whole, ``own`` the certificates of the period."""
 
     documents: list[str]
+    own: int
     not_whole: int
 
 
 def of_period(*, feed_id: int, from_msc: int, to_msc: int) -> Series:
-    """Return a feed's certificates of the periods that lie within ``[from_msc, to_msc)``, UTC."""
+    """Return a feed's certificates of the periods that lie within ``[from_msc, to_msc)``, UTC.
+
+    With those of other hours that were made between them: without these nobody could tell that none was cut out.
+    """
     rows = Certificate.objects.filter(feed_id=feed_id, from_msc__gte=from_msc, to_msc__lte=to_msc)
-    documents: list[str] = []
     is_whole: dict[int, bool] = {}
-    for begin_msc, whole, text in rows.order_by("number").values_list("from_msc", "is_whole", "document").iterator():
-        documents.append(text)
+    numbers: list[int] = []
+    for begin_msc, whole, number in rows.order_by("number").values_list("from_msc", "is_whole", "number").iterator():
+        numbers.append(number)
         # Of the same hour, the later one replaces the earlier.
         is_whole[begin_msc] = whole
-    return Series(documents, sum(not whole for whole in is_whole.values()))
+    if not numbers:
+        return Series([], 0, 0)
+    piece = Certificate.objects.filter(feed_id=feed_id, number__gte=numbers[0], number__lte=numbers[-1])
+    documents = list(piece.order_by("number").values_list("document", flat=True))
+    return Series(documents, len(numbers), sum(not whole for whole in is_whole.values()))
 
 
 @dataclass(frozen=True, slots=True)

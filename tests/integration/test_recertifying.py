@@ -1,22 +1,25 @@
 """Whatever changes what a certified hour holds gives it a further revision, and nothing is passed over."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from django.core.management import call_command
 from django.db import connection, transaction
 from pytest_django import Settings
 
 from ingest import backfill, inbox
 from ingest.backfill import Backfiller
 from ingest.models import Batch
-from quality import thresholds
+from quality import certificates, thresholds
 from quality.models import Certificate, Certification, DueHours, QuarantinedTick, Threshold
 from storage.models import Partition
 from tests import running
 from tests.builders import NOON_MSC, make_ticks
 from tests.capturing import Rig, make_rig
-from tests.integration.test_certificates import bodies, captured, issue, prove
+from tests.integration.test_certificates import appears_late, bodies, captured, issue, prove
 from tests.piping import capture
 from tickhub import judging, pipeline
 from tickhub.certificates import keys
@@ -185,6 +188,24 @@ def test_thousands_of_notes_of_one_hour_are_worked_off_at_once() -> None:
     assert issue() == 0
 
     assert not DueHours.objects.exists()
+
+
+def test_the_certificates_of_a_period_come_with_those_made_between_them(tmp_path: Path) -> None:
+    rig = captured(0, HOUR_MS, 2 * HOUR_MS, 3 * HOUR_MS)
+    prove(rig, 3 * HOUR_MS)
+    issue()
+    appears_late(rig, 5)
+    assert issue() == 1
+
+    # The first hour alone: the first certificate, and the fourth, which replaces it.
+    file = tmp_path / "first.jsonl"
+    call_command("certify", "--from", str(NOON_MSC), "--to", str(NOON_MSC + HOUR_MS), "--out", str(file))
+
+    numbers = [json.loads(line)["certificate"]["number"] for line in file.read_text().splitlines()]
+    assert numbers == [1, 2, 3, 4]
+    call_command("verify_certificate", str(file), "--require-whole")
+    found = certificates.of_period(feed_id=rig.feeds["EURUSD"].pk, from_msc=NOON_MSC, to_msc=NOON_MSC + HOUR_MS)
+    assert (found.own, found.not_whole, len(found.documents)) == (2, 0, 4)
 
 
 def note_hours(rig: Rig, *runs: tuple[int, int]) -> None:

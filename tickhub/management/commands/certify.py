@@ -30,7 +30,9 @@ class Command(TickhubCommand):
             action="store_true",
             help="read all that was ever certified again, not only that about which something has changed",
         )
-        parser.add_argument("--out", type=Path, metavar="FILE", help="write those of the period, one on each line")
+        parser.add_argument(
+            "--out", type=Path, metavar="FILE", help="write those of the period, and those made between them"
+        )
         periods.add_arguments(parser)
         parser.add_argument("--json", action="store_true", help="write the report as the last line")
 
@@ -45,11 +47,12 @@ class Command(TickhubCommand):
         found = [certificates.of_period(feed_id=feed.pk, from_msc=from_msc, to_msc=to_msc) for feed in feeds]
         documents = [document for series in found for document in series.documents]
         not_whole = sum(series.not_whole for series in found)
-        self.stdout.write(f"{made} certificates made; {len(documents)} of the period, {not_whole} not whole")
+        own = sum(series.own for series in found)
+        self.stdout.write(f"{made} certificates made; {own} of the period, {not_whole} not whole")
         if options["out"] is not None:
             _write(options["out"], documents)
         if options["json"]:
-            self.print_json({"made": made, "certificates": len(documents), "not_whole": not_whole})
+            self.print_json({"made": made, "certificates": own, "not_whole": not_whole})
         if not_whole:
             sys.exit(1)
 
