@@ -36,7 +36,7 @@ def note(*, source_id: int) -> bool:
             source_id=source_id,
             after_id=after_id,
             through_id=through_id,
-            before_msc=max(examined_hour * HOUR_MS, *certified.values()),
+            before_msc=max([examined_hour * HOUR_MS, *certified.values()]),
         )
         note_to_examine(source_id=source_id, hours={hour for _, hour in reached if hour < examined_hour})
         for feed_id, until_msc in certified.items():

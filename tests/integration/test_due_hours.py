@@ -392,3 +392,16 @@ def test_a_held_tick_of_an_impossible_time_is_of_no_hour() -> None:
     examine()
 
     assert hours_of() == [0, 1, 2]
+
+
+def test_a_source_without_feeds_holds_nobody_up() -> None:
+    # As that of an agent whose token was issued, and which has not come yet.
+    Source.objects.create(name="agent", spec="agent:", scheme="agent")
+    rig = make_rig("EURUSD", "GBPUSD")
+    connect(rig)
+    poll(rig, EURUSD=EVERY_HALF_MINUTE, GBPUSD=EVERY_HALF_MINUTE)
+    fill(rig, "EURUSD", quotes([*EVERY_HALF_MINUTE, 181.0]), NOON_MSC, NOON_MSC + HOUR_MS)
+
+    examine()
+
+    assert hours_of() == [0, 1, 2]
