@@ -1,7 +1,8 @@
-"""Which hours that were examined or certified new batches reach: they are noted as due again, batch after batch."""
+"""Which hours that were examined or certified new batches reach, or changes: they are noted as due again."""
 
 from collections.abc import Iterable
 
+import numpy as np
 from django.conf import settings
 from django.db import transaction
 
@@ -12,6 +13,7 @@ from quality.models import Certification
 from storage import reader
 from tickhub.core.batch import Batch
 from tickhub.core.clock import HOUR_MS
+from tickhub.core.ticks import Mask
 from tickhub.reference import queries as reference
 from tickhub.reference.models import Feed
 
@@ -57,6 +59,18 @@ def note_passed(batch: Batch) -> None:
             feed_ids=[part.feed_id],
             hours=[(hour, hour + 1) for hour in part.hours],
             of_batch_id=batch.batch_id,
+        )
+
+
+def note_judged(batch: Batch, *, which: Mask) -> None:
+    """Note the hours of the ticks marked, which were judged again, to be certified, in the caller's transaction."""
+    for part, place, _ in batch.slices():
+        hours = np.unique(batch.ticks["time_msc"][place][which[place]] // HOUR_MS).tolist()
+        due_hours.note(
+            due_hours.CERTIFY,
+            source_id=batch.source_id,
+            feed_ids=[part.feed_id],
+            hours=[(hour, hour + 1) for hour in hours],
         )
 
 

@@ -16,7 +16,7 @@ from quality.findings import Observation
 from storage import latest, tick_writer
 from storage.latest import LatestTick
 from storage.packing import Rows
-from tickhub import recertifying
+from tickhub import reaching
 from tickhub.core.flags import INFORMATIONAL, FlagArray
 from tickhub.core.ticks import Mask
 from tickhub.reference import corrections
@@ -55,7 +55,7 @@ def _apply(again: Again, feed_ids: Collection[int] | None) -> list[LatestTick]:
     findings.append(_found(again), source_id=batch.source_id, batch_id=batch.batch_id)
     (record,) = queries.records(batch_ids=[batch.batch_id])
     inbox.recount(batch_id=batch.batch_id, outcome=_outcome(again, record.outcome, feed_ids))
-    recertifying.note(batch, which=_places(again))
+    reaching.note_judged(batch, which=_places(again))
     if feed_ids is None or {part.feed_id for part in batch.parts} <= set(feed_ids):
         unjudged.mark_judged(batch_id=batch.batch_id)
     rows = Rows(changed.feed_id, changed.seq, changed.ticks, table.after[table.is_changed], batch.batch_id)
